@@ -1,0 +1,1 @@
+"""Facts and pure functions: frozen dataclasses that every floor above speaks in."""
