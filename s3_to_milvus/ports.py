@@ -198,8 +198,12 @@ class VectorStore(Protocol):
     def delete(self, collection: str, ids: IdRanges) -> None:
         """Delete by primary key; ids (or a collection) that are not there are no error."""
 
-    def delete_other_runs(self, collection: str, object_id: str, keep_run: int) -> None:
-        """Delete every row of the object whose run is not ``keep_run`` (0: every row), recorded or not."""
+    def delete_other_runs(self, collection: str, object_id: str, keep_run: int, before_run: int) -> None:
+        """Delete every row of the object with ``run < before_run`` and ``run != keep_run``, recorded or not.
+
+        ``keep_run`` 0 keeps none. ``before_run`` is the caller's own claim: rows of later claims are never touched,
+        so that a worker that wakes up late can't delete what is the truth by then. No such collection is no error.
+        """
 
     def fetch(self, collection: str, ids: IdRanges, *, with_vectors: bool = False) -> list[StoredRow]:
         """The rows with these ids that exist, in any order."""

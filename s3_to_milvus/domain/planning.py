@@ -18,6 +18,7 @@ class Reason(StrEnum):
     MOVED = "moved"
     RETRIED = "retried"
     UNCHANGED = "unchanged"
+    ROWS_MISSING = "rows_missing"
     NEVER_SEEN = "never_seen"
     GONE = "gone"
     NOT_ROUTED = "not_routed"
@@ -78,7 +79,7 @@ def version_to_skip(record: Record | None, recipe: str, collection: str, *, is_r
     return record.version
 
 
-def plan(  # noqa: PLR0911 - one return per row of the decision table
+def plan(
     seen: Observation, record: Record | None, recipe: str | None, collection: str, *, is_retry: bool = False
 ) -> Plan:
     """Decide from what is, never from what an event said.

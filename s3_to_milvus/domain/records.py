@@ -83,7 +83,8 @@ class Claim:
 
     ``run`` is unique over all time and stamps every row of the attempt; it is the fencing token of
     commit, settle, retry and bury. ``attempts`` counts this one. ``is_retry``: a person asked for another try of a
-    failed object. ``dirty_since`` is when the object was first observed since it was last settled.
+    failed object. ``deaths`` counts the claims of this object that ended by their lease (the worker died or hung).
+    ``dirty_since`` is when the object was first observed since it was last settled.
     """
 
     ref: ObjectRef
@@ -97,6 +98,7 @@ class Claim:
     garbage: tuple[Garbage, ...] = ()
     dirty_since: float = 0.0
     is_retry: bool = False
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)

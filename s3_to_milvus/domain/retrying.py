@@ -1,0 +1,77 @@
+"""What to do after a failed attempt: a pure decision from the error and the number of attempts."""
+
+from dataclasses import dataclass
+
+from s3_to_milvus.errors import (
+    FatalError,
+    LeaseLost,
+    PermanentError,
+    RateLimited,
+    Superseded,
+    TransientError,
+)
+
+__all__ = ["Bury", "Drop", "Hold", "NextStep", "RetryPolicy", "TryAgain", "next_step"]
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """Another attempt after ``delay_s``; an attempt that is not charged does not count."""
+
+    delay_s: float
+    is_charged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Dead letter: the file stays failed until it changes or a person asks for another try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing will work: stop the queue for a while, burn no attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The object is not ours any more: somebody else finishes it."""
+
+
+NextStep = TryAgain | Bury | Hold | Drop
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Back-off doubles from ``base_s`` to ``cap_s``, with full jitter over its upper half.
+
+    ``defect_attempts``: how often an unexpected exception (our own defect) is tried. ``deaths``: how many dead workers
+    an object may cost before it is buried.
+    """
+
+    base_s: float = 1.0
+    cap_s: float = 600.0
+    defect_attempts: int = 3
+    deaths: int = 5
+
+    def backoff_s(self, attempts: int, jitter: float) -> float:
+        """Seconds before the attempt after ``attempts`` (from 1); ``jitter`` is random, 0 <= jitter < 1."""
+        full = min(self.cap_s, self.base_s * 2.0 ** min(attempts - 1, 30))
+        return full * (0.5 + jitter / 2)
+
+
+def next_step(error: BaseException, attempts: int, policy: RetryPolicy, jitter: float) -> NextStep:
+    """Decide by the family of the error (see `s3_to_milvus.errors`)."""
+    if isinstance(error, LeaseLost):
+        return Drop()
+    if isinstance(error, FatalError):
+        return Hold()
+    if isinstance(error, PermanentError):
+        return Bury()
+    backoff_s = policy.backoff_s(attempts, jitter)
+    if isinstance(error, Superseded):
+        # At once, but a file that never rests (a growing log) must not spin: from 0.1 s up to 30 s.
+        return TryAgain(min(30.0, backoff_s / policy.base_s / 10))
+    if isinstance(error, TransientError):
+        delay_s = backoff_s if error.retry_after_s is None else max(error.retry_after_s, 0.05)
+        return TryAgain(delay_s, is_charged=not isinstance(error, RateLimited))
+    return Bury() if attempts >= policy.defect_attempts else TryAgain(backoff_s)
