@@ -1,0 +1,1 @@
+"""The outside world: one class per outside system, each behind one port."""

@@ -1,0 +1,1 @@
+"""One contract suite per port: inherit it, provide the fixtures, and an adapter is proven."""

@@ -1,0 +1,1 @@
+"""One fake per port: it behaves as the contract says, in memory."""
