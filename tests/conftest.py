@@ -1,0 +1,24 @@
+"""Fixtures every test gets: no settings of the machine leak into a test."""
+
+import os
+
+import pytest
+
+_FOREIGN = (
+    "UPSTAGE_API_KEY",
+    "UPSTAGE_API_URL",
+    "OPENAI_API_KEY",
+    "MILVUS_URL",
+    "NOTION_TOKEN",
+    "NOTION_DATABASE_ID",
+    "AWS_ACCESS_KEY",
+    "AWS_SECRET_KEY",
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings come from the test alone, whatever the developer's shell exports."""
+    for name in list(os.environ):
+        if name.upper().startswith("S2M_") or name.upper() in _FOREIGN:
+            monkeypatch.delenv(name)
