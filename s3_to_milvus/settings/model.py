@@ -1,0 +1,232 @@
+"""What may be set. Adapter options stay raw tables here: the adapter's own `Options` checks them when it is chosen."""
+
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from s3_to_milvus.domain.routing import Route
+from s3_to_milvus.settings.layers import Layer
+
+__all__ = [
+    "LAYERS",
+    "AdapterSettings",
+    "AdaptersSettings",
+    "EngineSettings",
+    "LogSettings",
+    "ParsingSettings",
+    "RouteSettings",
+    "Settings",
+    "TableSettings",
+]
+
+# What `load` read; empty for `Settings(...)` made by hand, which therefore never looks at the environment.
+LAYERS: ContextVar[tuple[Layer, ...]] = ContextVar("LAYERS", default=())
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+_TABLES = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+
+def _one_or_many(value: object) -> object:
+    """A single text counts as a list of one."""
+    return (value,) if isinstance(value, str | Path) else value
+
+
+def _names(value: object) -> object:
+    """``"a, b"`` counts as a list, ``"none"`` as an empty one."""
+    if not isinstance(value, str):
+        return value
+    return () if value.strip() == "none" else tuple(name.strip() for name in value.split(","))
+
+
+def _absolute(value: object) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError as exc:
+        raise ValueError(f"has no home folder: {exc}") from exc
+
+
+def _user_data_dir() -> Path:
+    import platformdirs
+
+    return platformdirs.user_data_path("s3-to-milvus", appauthor=False)
+
+
+class TableSettings(BaseModel):
+    """Tables of options, each named after the adapter that reads it."""
+
+    model_config = _TABLES
+    __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
+
+    def options(self, kind: str) -> dict[str, Any]:
+        """The raw options of one adapter; empty where none were set."""
+        return dict(self.tables.get(kind, {}))
+
+    @property
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """All tables that were set, by the adapter's name."""
+        return self.__pydantic_extra__ or {}
+
+
+class AdapterSettings(TableSettings):
+    """One adapter, chosen by ``kind``, with its options in the table of the same name."""
+
+    kind: str
+    """Which adapter is used."""
+
+
+class AdaptersSettings(TableSettings):
+    """Several adapters, the first that fits is used; options in tables named after them."""
+
+    kind: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    """Which adapters are used, in this order. `none`: no one."""
+
+
+class ParsingSettings(BaseModel):
+    """Limits of the child processes that parse documents."""
+
+    model_config = _STRICT
+
+    timeout_s: float = Field(default=120.0, gt=0)
+    """Longest time for one document."""
+    memory_mb: int = Field(default=1_024, ge=64)
+    """Most memory for one child process."""
+    workers: int = Field(default=2, ge=1, le=256)
+    """How many documents are parsed at the same time."""
+
+
+class EngineSettings(BaseModel):
+    """Sizes and times of the engine."""
+
+    model_config = _STRICT
+
+    workers: int = Field(default=4, ge=1, le=256)
+    """How many objects are worked on at the same time."""
+    claim_batch: int = Field(default=64, ge=1, le=10_000)
+    """How many objects a worker takes from the queue at once."""
+    load_rows: int = Field(default=1_000, ge=1, le=10_000)
+    """Most rows in one insert request to Milvus."""
+    lease_s: float = Field(default=60.0, ge=1)
+    """How long an object belongs to a worker that does not answer any more."""
+    recheck_s: float = Field(default=300.0, ge=0)
+    """When an object is looked at once more after its worker died."""
+    gate_mb: int = Field(default=64, ge=1)
+    """Most bytes of documents held in memory at the same time."""
+    max_object_mb: int = Field(default=4_096, ge=1)
+    """Larger objects are refused with `document_too_large`."""
+    max_attempts: int = Field(default=3, ge=1)
+    """How often a file that fails unexpectedly is tried."""
+    keep_rows_of_failed: bool = False
+    """Whether the rows of the version before stay searchable when a new version cannot be read."""
+    scan_interval_s: float = Field(default=300.0, ge=0)
+    """Time between full comparisons of the source with what is indexed; 0: only when asked."""
+    guard_objects: int = Field(default=50, ge=0)
+    """A scan that would remove more objects than this asks a person first, if they also exceed the share."""
+    guard_share: float = Field(default=0.2, ge=0, le=1)
+    """The share of all indexed objects for the same question."""
+
+
+class RouteSettings(BaseModel):
+    """Objects of a bucket below a prefix: into which collection, or not at all."""
+
+    model_config = _STRICT
+
+    bucket: str = ""
+    """Only objects of this bucket; empty: of any."""
+    prefix: str = ""
+    """Only keys that begin with this."""
+    collection: str = ""
+    """The collection for all of them; empty: one for each top-level folder below the prefix."""
+    ignored: bool = False
+    """Leave these objects out."""
+
+
+class LogSettings(BaseModel):
+    """What the log says, and how."""
+
+    model_config = _STRICT
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important lines that are written."""
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text for a terminal, JSON elsewhere."""
+
+
+class _LayerSource(PydanticBaseSettingsSource):
+    """A layer in the words of pydantic-settings."""
+
+    def __init__(self, settings_cls: type[BaseSettings], layer: Layer) -> None:
+        super().__init__(settings_cls)
+        self._layer = layer
+        self.__name__ = layer.name
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._layer.data.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._layer.data
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Use `load` to read it from outside; made by hand it reads nothing."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, nested_model_default_partial_update=True
+    )
+
+    data_dir: Annotated[Path, BeforeValidator(_absolute)] = Field(default_factory=_user_data_dir)
+    """The folder of the ledger and of Milvus Lite; without a setting, the platform's folder for user data."""
+    source: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()
+    """What is mirrored: folders, or `s3://bucket/prefix`."""
+    host: str = "127.0.0.1"
+    """The address the service listens on."""
+    port: int = Field(default=8510, ge=0, le=65_535)
+    """The port the service listens on; 0: any free one."""
+    store: TableSettings = TableSettings()
+    """Options of the object stores; which one is used, the source's address says."""
+    events: AdaptersSettings = AdaptersSettings(kind=("watch",))
+    """What tells about changes between two scans."""
+    parsing: ParsingSettings = ParsingSettings()
+    parser: AdaptersSettings = AdaptersSettings(kind=("text", "markup", "pdf"))
+    """What reads documents."""
+    splitter: AdapterSettings = AdapterSettings(kind="blocks")
+    """What cuts documents into chunks."""
+    embedder: AdapterSettings = AdapterSettings(kind="local")
+    """What turns chunks into vectors."""
+    vector_store: AdapterSettings = AdapterSettings(kind="milvus")
+    """Where rows are kept and searched."""
+    ledger: AdapterSettings = AdapterSettings(kind="sqlite")
+    """The durable memory and queue."""
+    journal: AdapterSettings = AdapterSettings(kind="log")
+    """The log that people read."""
+    routes: tuple[RouteSettings, ...] = ()
+    """Which objects go where: the longest matching prefix wins; what none matches goes to its folder's collection."""
+    engine: EngineSettings = EngineSettings()
+    log: LogSettings = LogSettings()
+
+    _layers: tuple[Layer, ...] = PrivateAttr(default=())
+
+    def domain_routes(self) -> tuple[Route, ...]:
+        """The routes as the engine takes them; the last one catches whatever the others leave."""
+        named = [
+            Route(bucket=each.bucket, prefix=each.prefix, collection=each.collection, is_ignored=each.ignored)
+            for each in self.routes
+        ]
+        return (*named, Route())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the layers that `load` read; never pydantic's own readers, which cannot say where from."""
+        return (init_settings, *(_LayerSource(settings_cls, layer) for layer in LAYERS.get()))
