@@ -70,9 +70,7 @@ def version_to_skip(record: Record | None, recipe: str, collection: str, *, is_r
 
     ``collection`` is where the rows would go today; ``is_retry``: a person asked for another try.
     """
-    if record is None or record.recipe != recipe:
-        return None
-    if record.outcome is Outcome.FAILED and is_retry:
+    if is_retry or record is None or record.recipe != recipe:
         return None
     if record.outcome is Outcome.INDEXED and record.collection != collection:
         return None

@@ -82,8 +82,8 @@ class Claim:
     """The right to work on one object until ``lease_until`` (epoch seconds).
 
     ``run`` is unique over all time and stamps every row of the attempt; it is the fencing token of
-    commit, settle, retry and bury. ``attempts`` counts this one. ``is_retry``: a person asked for another try of a
-    failed object. ``deaths`` counts the claims of this object that ended by their lease (the worker died or hung).
+    commit, settle, retry and bury. ``attempts`` counts this one. ``is_retry``: a person asked for
+    another try, whatever stands. ``deaths`` counts the claims of this object that ended by their lease (the worker died or hung).
     ``dirty_since`` is when the object was first observed since it was last settled.
     """
 

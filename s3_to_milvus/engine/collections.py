@@ -1,0 +1,61 @@
+"""Which collection holds an object's rows: labels people see, names Milvus can hold, made when first needed."""
+
+import threading
+
+from s3_to_milvus.domain.objects import ObjectRef
+from s3_to_milvus.domain.routing import collection_label, collection_name, route_of
+from s3_to_milvus.domain.rows import CollectionSpec
+from s3_to_milvus.engine.parts import Parts
+
+__all__ = ["Collections"]
+
+
+class Collections:
+    """Resolves labels to collections of the embedder in use; vectors of two models never share one."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._known: dict[str, CollectionSpec] = {}
+        self._ensured: set[str] = set()
+
+    def label_of(self, ref: ObjectRef) -> str | None:
+        """The label of the object's collection; None where no route leads it into one."""
+        route = route_of(self._parts.routes, ref)
+        return None if route is None or route.is_ignored else collection_label(route, ref)
+
+    def spec_of(self, label: str) -> CollectionSpec:
+        """The collection for a label; not made yet."""
+        spec = self._known.get(label)
+        if spec is None:
+            with self._lock:
+                spec = self._known[label] = self._choose(label)
+        return spec
+
+    def ensure(self, label: str) -> CollectionSpec:
+        """The collection for a label, remembered in the ledger and made in Milvus."""
+        spec = self.spec_of(label)
+        if spec.name not in self._ensured:
+            spec = self._parts.ledger.add_collection(spec)
+            self._parts.vectors.ensure(spec)
+            with self._lock:
+                self._known[label] = spec
+                self._ensured.add(spec.name)
+        return spec
+
+    def names_for(self, label: str) -> set[str]:
+        """Every collection that ever held rows under this label."""
+        known = {each.spec.name for each in self._parts.ledger.collections() if each.spec.label == label}
+        return known | {self.spec_of(label).name}
+
+    def _choose(self, label: str) -> CollectionSpec:
+        embedder = self._parts.embedder
+        name = collection_name(label)
+        taken = {}
+        for each in self._parts.ledger.collections():
+            if (each.spec.label, each.spec.embedder) == (label, embedder.fingerprint):
+                return each.spec
+            taken[each.spec.name] = each.spec
+        if name in taken:
+            name = f"{name}_{embedder.fingerprint[-6:]}"
+        return CollectionSpec(name, label, embedder.dim, embedder.fingerprint)

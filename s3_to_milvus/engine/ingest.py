@@ -1,0 +1,93 @@
+"""Turns an open object into a draft: download, detect, parse, split. Rows are made by the load."""
+
+import time
+from collections.abc import Iterator
+
+from s3_to_milvus.domain.documents import Chunk, Document
+from s3_to_milvus.domain.records import Claim, Outcome
+from s3_to_milvus.engine.collections import Collections
+from s3_to_milvus.engine.download import Download, download, require_parser
+from s3_to_milvus.engine.draft import Draft
+from s3_to_milvus.engine.observe import stage
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.engine.reuse import Reuse
+from s3_to_milvus.ports import Content
+
+__all__ = ["Ingest"]
+
+
+class Ingest:
+    """Prepares drafts. Holds no state of its own between objects."""
+
+    def __init__(self, parts: Parts, collections: Collections) -> None:
+        self._parts = parts
+        self._collections = collections
+
+    def open(self, claim: Claim, content: Content, label: str, *, is_forced: bool) -> Draft:
+        """A draft bound to the version that ``content`` is; nothing is read yet."""
+        version = content.version
+        return Draft(
+            claim=claim,
+            version=version,
+            spec=self._collections.spec_of(label),
+            file_date=_date(version.modified_at),
+            recipe=self._parts.recipe_for(None),
+            content_hash="",
+            media_type="",
+            is_forced=is_forced,
+        )
+
+    def read(self, draft: Draft, content: Content, label: str) -> Iterator[Chunk]:
+        """The chunks of the document, read as they are asked for; none where the same bytes stand already.
+
+        Raises what parsers, splitters and stores raise; scratch files are gone when the iterator ends or is closed.
+        """
+        with stage("download", draft.clock):
+            got = download(self._parts, content, draft.claim.ref.file_name)
+        try:
+            content.close()
+            draft.content_hash = got.content_hash
+            draft.media_type = got.media_type
+            require_parser(self._parts, got.media_type)
+            draft.recipe = self._parts.recipe_for(self._parts.parser_for(got.media_type))
+            if self._is_same(draft):
+                draft.is_same_content = True
+                return
+            document = self._parse(draft, got)
+            draft.spec = self._collections.ensure(label)
+            draft.reuse = self._reuse(draft)
+            yield from self._parts.splitter.split(document, label)
+        finally:
+            got.close()
+
+    def _parse(self, draft: Draft, got: Download) -> Document:
+        parser = self._parts.parser_for(got.media_type)
+        if parser is None:  # pragma: no cover - require_parser stands before
+            raise AssertionError(got.media_type)
+        with stage("parse", draft.clock):
+            document = parser.parse(got.as_input(draft.claim.ref.file_name))
+        draft.language = document.language
+        return document
+
+    def _is_same(self, draft: Draft) -> bool:
+        record = draft.claim.record
+        return (
+            record is not None
+            and record.outcome is not Outcome.FAILED
+            and not draft.is_forced
+            and record.content_hash == draft.content_hash
+            and record.recipe == draft.recipe
+            and record.collection in (draft.spec.name, "")
+        )
+
+    def _reuse(self, draft: Draft) -> Reuse | None:
+        record = draft.claim.record
+        if record is None or record.collection != draft.spec.name or not record.ids or draft.is_forced:
+            return None
+        if len(record.ids) > self._parts.config.reuse_chunks:
+            return None
+        return Reuse(self._parts.vectors, record.collection, record.ids, draft.claim.ref.file_name)
+
+
+def _date(modified_at: float | None) -> str:
+    return "" if modified_at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(modified_at))

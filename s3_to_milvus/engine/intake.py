@@ -1,0 +1,54 @@
+"""Takes events in: is the object ours? Then mark it dirty, commit, and only then say yes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from s3_to_milvus.domain.objects import Lane, ObjectEvent, ObjectRef
+from s3_to_milvus.domain.routing import route_of
+from s3_to_milvus.engine.observe import EVENTS
+from s3_to_milvus.engine.parts import Parts
+
+__all__ = ["Intake", "Taken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a batch of events: refs marked dirty, and why others were left."""
+
+    refs: tuple[ObjectRef, ...]
+    ignored: tuple[tuple[ObjectRef, str], ...] = ()
+
+
+class Intake:
+    """The door of the engine for hints. ``wake`` is called after each commit."""
+
+    def __init__(self, parts: Parts, wake: Callable[[], None]) -> None:
+        self._parts = parts
+        self._wake = wake
+
+    def take(self, events: Sequence[ObjectEvent], lane: Lane = Lane.LIVE) -> Taken:
+        """Durable when it returns. Unknown buckets and keys off every route are ignored, with the reason."""
+        refs: dict[ObjectRef, None] = {}
+        ignored = []
+        for event in events:
+            reason = self._why_not(event.ref)
+            if reason:
+                ignored.append((event.ref, reason))
+            else:
+                refs[event.ref] = None
+        if refs:
+            self._parts.ledger.observe(list(refs), lane, self._parts.clock.now())
+            self._wake()
+        EVENTS.labels("taken").inc(len(refs))
+        EVENTS.labels("ignored").inc(len(ignored))
+        return Taken(tuple(refs), tuple(ignored))
+
+    def _why_not(self, ref: ObjectRef) -> str:
+        if ref.bucket not in self._parts.stores:
+            return "No source of this service holds that bucket."
+        if not ref.key:
+            return "The key is empty."
+        route = route_of(self._parts.routes, ref)
+        if route is None or route.is_ignored:
+            return "No route leads this key into a collection."
+        return ""

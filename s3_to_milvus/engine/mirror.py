@@ -1,0 +1,226 @@
+"""The engine's front: everything that doors may ask for, on one object."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from s3_to_milvus.domain.objects import Lane, ObjectEvent, ObjectRef
+from s3_to_milvus.domain.records import Counts, ObjectState, ObjectStatus, Run
+from s3_to_milvus.domain.rows import StoredRow
+from s3_to_milvus.engine.check import Checker, CheckReport
+from s3_to_milvus.engine.collections import Collections
+from s3_to_milvus.engine.intake import Intake, Taken
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.engine.pool import WorkerPool
+from s3_to_milvus.engine.resolve import Done
+from s3_to_milvus.engine.scan import Scanner, ScanReport
+from s3_to_milvus.engine.search import Found, Searcher
+from s3_to_milvus.engine.tally import SyncReport, Tally
+from s3_to_milvus.errors import FatalError
+from s3_to_milvus.ports import CollectionCounts, SourceEntry
+
+__all__ = ["Mirror", "Progress", "Status"]
+
+_GIVE_UP_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a sync is: ``done`` of ``total`` objects (``total`` grows while the scan runs)."""
+
+    done: int
+    total: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of everything, for people."""
+
+    counts: Counts
+    collections: list[CollectionCounts]
+    freshness_p50_s: float | None
+    freshness_p95_s: float | None
+    sources: list[SourceEntry]
+    held: FatalError | None
+    warnings: list[str]
+
+
+class Mirror:
+    """Keeps Milvus equal to the stores. Build it in a composition root; `start` before anything that indexes."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.collections = Collections(parts)
+        self._listeners: list[Callable[[Done], None]] = []
+        self._listeners_lock = threading.Lock()
+        self.pool = WorkerPool(parts, self.collections, self._heard)
+        self._intake = Intake(parts, self.pool.wake)
+        self._scanner = Scanner(parts, lambda ref: self.collections.label_of(ref) is not None)
+        self._searcher = Searcher(parts)
+        self.guards: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Start the workers."""
+        self.pool.start()
+
+    def stop(self) -> None:
+        """Stop the workers within the time of the settings, then close ledger and vector store."""
+        self.pool.stop()
+        self.parts.vectors.close()
+        self.parts.ledger.close()
+
+    def take(self, events: Sequence[ObjectEvent]) -> Taken:
+        """See `Intake.take`."""
+        return self._intake.take(events)
+
+    def scan(self, source: SourceEntry, *, is_removal_confirmed: bool = False, prefix: str | None = None) -> ScanReport:
+        """Scan a source (or one prefix of it) and let the workers run; does not wait for them."""
+        where = source.prefix if prefix is None else prefix
+        report = self._scanner.scan(source.name, where, is_removal_confirmed=is_removal_confirmed)
+        self.pool.wake()
+        return report
+
+    def plan(self, source: SourceEntry) -> SyncReport:
+        """What a sync would do; writes nothing."""
+        started = time.monotonic()
+        report = self._scanner.scan(source.name, source.prefix, is_dry_run=True)
+        counts = self.parts.ledger.counts(source.name, source.prefix)
+        return SyncReport(
+            source=source.uri,
+            added=report.added,
+            changed=report.changed,
+            removed=report.removed,
+            unchanged=max(0, report.unchanged - counts.failed - counts.empty),
+            failed=counts.failed,
+            empty=counts.empty,
+            seconds=round(time.monotonic() - started, 3),
+            plan=tuple((each.ref.bucket, each.ref.key, each.action) for each in report.plan),
+        )
+
+    def sync(
+        self,
+        source: SourceEntry,
+        *,
+        is_removal_confirmed: bool = False,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> SyncReport:
+        """Scan a source and wait until it is in Milvus, or until what remains keeps failing.
+
+        Raises `RemovalGuard`; `FatalError` when the queue is held and nothing moves.
+        """
+        started = time.monotonic()
+        tally = Tally(source.name, source.prefix)
+        with self._listeners_lock:
+            self._listeners.append(tally.take)
+        try:
+            self._sync(source, tally, on_progress, is_removal_confirmed=is_removal_confirmed)
+        finally:
+            with self._listeners_lock:
+                self._listeners.remove(tally.take)
+        counts = self.parts.ledger.counts(source.name, source.prefix)
+        return tally.report(source.uri, counts, time.monotonic() - started)
+
+    def _sync(
+        self, source: SourceEntry, tally: Tally, on_progress: Callable[[Progress], None], *, is_removal_confirmed: bool
+    ) -> None:
+        def tell(report: ScanReport) -> None:
+            self.pool.wake()
+            on_progress(Progress(tally.finished, report.added + report.changed + report.removed, tally.chunks))
+
+        report = self._scanner.scan(
+            source.name, source.prefix, is_removal_confirmed=is_removal_confirmed, on_progress=tell
+        )
+        tell(report)
+        self.guards.pop(source.name, None)
+        total = report.added + report.changed + report.removed
+        is_idle = False
+        while not (is_idle and self._is_settled(source)):
+            if self.pool.held is not None:
+                raise self.pool.held
+            is_idle = self.pool.wait_idle(0.2)
+            on_progress(Progress(tally.finished, max(total, tally.finished), tally.chunks))
+
+    def _is_settled(self, source: SourceEntry) -> bool:
+        """Nothing of the source is due or in work; what is waiting has failed several times already."""
+        counts = self.parts.ledger.counts(source.name, source.prefix)
+        if counts.running:
+            return False
+        if not counts.waiting:
+            return True
+        waiting = self.parts.ledger.objects(
+            bucket=source.name, prefix=source.prefix, state=ObjectState.WAITING, limit=1_000
+        )
+        return all(each.error_code and each.attempts >= _GIVE_UP_ATTEMPTS for each in waiting)
+
+    def search(self, query: str, top: int = 10, collection: str | None = None) -> list[Found]:
+        """See `Searcher.search`."""
+        return self._searcher.search(query, top, collection)
+
+    def status(self) -> Status:
+        """Counts, collections, freshness, and what stands in the way."""
+        ledger = self.parts.ledger
+        ages = sorted(ledger.freshness())
+        return Status(
+            counts=ledger.counts(),
+            collections=ledger.collections(),
+            freshness_p50_s=_percentile(ages, 0.5),
+            freshness_p95_s=_percentile(ages, 0.95),
+            sources=ledger.sources(),
+            held=self.pool.held,
+            warnings=list(self.guards.values()),
+        )
+
+    def find(self, key: str, bucket: str | None = None) -> list[ObjectStatus]:
+        """Every object with this key (or ``bucket/key``, or object id), over all sources."""
+        ledger = self.parts.ledger
+        names = [bucket] if bucket else [entry.name for entry in ledger.sources()]
+        refs = [ObjectRef(name, key) for name in names]
+        refs += [ObjectRef(name, key[len(name) + 1 :]) for name in names if key.startswith(f"{name}/")]
+        by_id = ledger.find(key) if bucket is None else None
+        refs += [by_id] if by_id else []
+        found = [ledger.status(ref) for ref in dict.fromkeys(refs)]
+        return [status for status in found if status is not None]
+
+    def timeline(self, ref: ObjectRef, limit: int = 50) -> list[Run]:
+        """The newest attempts for an object, newest first."""
+        return self.parts.ledger.runs(ref, limit)
+
+    def chunks(self, status: ObjectStatus) -> list[StoredRow]:
+        """The rows that stand for an object, in document order."""
+        record = status.record
+        if record is None or not record.ids:
+            return []
+        rows = self.parts.vectors.fetch(record.collection, record.ids)
+        return sorted((row for row in rows if row.run == record.run), key=lambda row: row.chunk_no)
+
+    def retry(self, refs: Sequence[ObjectRef] | None) -> int:
+        """Try these objects again now (None: all that failed); how many."""
+        count = self.parts.ledger.requeue(refs, self.parts.clock.now())
+        self.pool.resume()
+        return count
+
+    def check(self, sources: Sequence[SourceEntry], *, is_repairing: bool = False) -> CheckReport:
+        """See `Checker.check`; sources that are not configured now are left out."""
+        pairs = [(entry.name, entry.prefix) for entry in sources if entry.name in self.parts.stores]
+        report = Checker(self.parts, self._scanner).check(pairs, is_repairing=is_repairing)
+        self.pool.wake()
+        return report
+
+    def mark(self, refs: Sequence[ObjectRef]) -> None:
+        """Mark objects dirty without an event."""
+        self.parts.ledger.observe(refs, Lane.LIVE, self.parts.clock.now())
+        self.pool.wake()
+
+    def _heard(self, done: Done) -> None:
+        with self._listeners_lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(done)
+
+
+def _percentile(values: list[float], share: float) -> float | None:
+    if not values:
+        return None
+    return round(values[min(len(values) - 1, int(share * len(values)))], 4)

@@ -1,0 +1,79 @@
+"""Looks at the bucket, compares with the ledger, decides: the only place that turns a claim into a plan."""
+
+from dataclasses import dataclass
+
+from s3_to_milvus.domain.planning import Absent, Observation, Plan, Present, Reason, Replace, Skip, plan, version_to_skip
+from s3_to_milvus.domain.records import Claim, Record, Suspicion
+from s3_to_milvus.engine.collections import Collections
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.errors import Unavailable
+from s3_to_milvus.ports import Content, Unchanged
+
+__all__ = ["Look", "Reconciler"]
+
+
+@dataclass(slots=True)
+class Look:
+    """A plan, and the open content it was made from (None unless it is a `Replace`)."""
+
+    plan: Plan
+    label: str | None = None
+    content: Content | None = None
+
+
+class Reconciler:
+    """Pure decisions are in `domain.planning`; this does their I/O."""
+
+    def __init__(self, parts: Parts, collections: Collections) -> None:
+        self._parts = parts
+        self._collections = collections
+        self._recipes = parts.current_recipes()
+
+    def look(self, claim: Claim) -> Look:
+        """What must be done for the claimed object now. The caller closes the content."""
+        label = self._collections.label_of(claim.ref)
+        if label is None:
+            seen = Present(claim.record.version) if claim.record else Absent()
+            return Look(plan(seen, claim.record, None, ""))
+        collection = self._collections.spec_of(label).name
+        record = self._believable(claim)
+        recipe = self.recipe_of(record)
+        known = version_to_skip(record, recipe, collection, is_retry=claim.is_retry)
+        store = self._parts.stores.get(claim.ref.bucket)
+        if store is None:
+            raise Unavailable(
+                f"No source holds the bucket {claim.ref.bucket!r} any more.",
+                hint="Start the service with that source, or sync it once more.",
+            )
+        answer = store.get(claim.ref, unless=known)
+        if isinstance(answer, Unchanged):
+            return Look(Skip(Reason.UNCHANGED), label)
+        seen = Absent() if answer is None else Present(answer.version)
+        decision = self._decide(seen, claim, record, recipe, collection)
+        if answer is not None and not isinstance(decision, Replace):
+            answer.close()
+            answer = None
+        return Look(decision, label, answer)
+
+    def recipe_of(self, record: Record | None) -> str:
+        """The record's recipe while it is still valid, else one that equals no record's."""
+        return record.recipe if record and record.recipe in self._recipes else ""
+
+    def _decide(
+        self, seen: Observation, claim: Claim, record: Record | None, recipe: str, collection: str
+    ) -> Plan:
+        decision = plan(seen, record, recipe, collection, is_retry=claim.is_retry)
+        if record is None and claim.record is not None and isinstance(decision, Replace):
+            return Replace(decision.version, Reason.ROWS_MISSING)
+        if record is None and claim.record is not None:
+            return plan(seen, claim.record, recipe, collection)
+        return decision
+
+    def _believable(self, claim: Claim) -> Record | None:
+        """The record, unless the claim is suspect and rows that it names are not there."""
+        record = claim.record
+        if record is None or claim.suspicion is Suspicion.NONE or not record.ids:
+            return record
+        found = self._parts.vectors.fetch(record.collection, record.ids)
+        is_whole = sum(row.run == record.run for row in found) == len(record.ids)
+        return record if is_whole else None

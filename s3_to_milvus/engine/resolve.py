@@ -1,0 +1,293 @@
+"""Ends attempts: commit what is true now, delete what it replaced, settle; or retry, bury, let go.
+
+The order is the promise of DESIGN.md: rows are inserted before the commit, old rows are deleted after it,
+and the work row goes last, so that a crash at any point leaves work to repeat and never a wrong answer.
+"""
+
+import traceback
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from s3_to_milvus.domain.objects import ObjectVersion
+from s3_to_milvus.domain.planning import Reason
+from s3_to_milvus.domain.records import Claim, Commit, Failure, Garbage, Outcome, Record, RunStats, Suspicion
+from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, next_step
+from s3_to_milvus.domain.rows import IdRanges
+from s3_to_milvus.engine.collections import Collections
+from s3_to_milvus.engine.draft import Draft
+from s3_to_milvus.engine.leases import Leases
+from s3_to_milvus.engine.observe import FRESHNESS, RUNS, log
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.errors import Archived, FatalError, S3ToMilvusError
+
+__all__ = ["Done", "Resolver"]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One finished attempt, for whoever listens: action ``add | change | remove | skip``, outcome as the timeline says."""
+
+    claim: Claim
+    action: str
+    outcome: str
+    stats: RunStats
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An attempt that waits to be resolved. ``record`` None with ``is_commit``: a removal."""
+
+    claim: Claim
+    action: str
+    record: Record | None = None
+    is_commit: bool = True
+    draft: Draft | None = None
+    failure: Failure | None = None
+    stats: RunStats = RunStats()
+
+    @property
+    def outcome(self) -> str:
+        """As the timeline says it."""
+        if not self.is_commit:
+            return "unchanged"
+        return self.record.outcome.value if self.record else "removed"
+
+    def garbage(self) -> list[Garbage]:
+        """Rows that are in Milvus but not true any more once this is committed."""
+        found = list(self.claim.garbage)
+        old = self.claim.record
+        if self.is_commit and old is not None and old.ids and (self.record is None or self.record.run != old.run):
+            found.append(Garbage(old.collection, old.ids))
+        return found
+
+
+class Resolver:
+    """Collects the ends of one worker's attempts and resolves them in one go."""
+
+    def __init__(
+        self, parts: Parts, collections: Collections, leases: Leases, listener: Callable[[Done], None] = lambda done: None
+    ) -> None:
+        self._parts = parts
+        self._collections = collections
+        self._leases = leases
+        self._listener = listener
+        self._pending: list[_Pending] = []
+        self._fatal: FatalError | None = None
+
+    def skip(self, claim: Claim, reason: Reason) -> None:
+        """Nothing to change for this claim."""
+        record = claim.record
+        failure = None
+        if record is not None and record.outcome is Outcome.FAILED:
+            failure = Failure(record.error_code, record.error)
+        self._pending.append(_Pending(claim, "skip", record, is_commit=False, failure=failure))
+        log.debug("run.skipped", run=claim.run, bucket=claim.ref.bucket, key=claim.ref.key, reason=reason.value)
+
+    def remove(self, claim: Claim, reason: Reason) -> None:
+        """The object is gone: its rows go."""
+        is_known = claim.record is not None
+        self._pending.append(_Pending(claim, "remove" if is_known else "skip", is_commit=is_known))
+        log.debug("run.removes", run=claim.run, bucket=claim.ref.bucket, key=claim.ref.key, reason=reason.value)
+
+    def finish_draft(self, draft: Draft, reason: Reason) -> None:
+        """All chunks of a draft were read, or its ``error`` is set."""
+        action = "add" if reason is Reason.NEW else "change"
+        self._pending.append(_Pending(draft.claim, action, draft=draft))
+
+    def fail(self, claim: Claim, error: Exception, version: ObjectVersion | None = None) -> None:
+        """An attempt failed before there was a draft."""
+        known = claim.record.version if claim.record else ObjectVersion("", 0)
+        self._fail(_Pending(claim, "change" if claim.record else "add"), error, version or known, "")
+
+    def resolve(self) -> None:
+        """Commit, clean up, settle everything collected. Raises `FatalError` when one of the failures was one."""
+        pending, self._pending = self._pending, []
+        for each in pending:
+            if each.draft is not None:
+                self._close_draft(each, each.draft)
+            else:
+                self._pending.append(each)
+        ready, self._pending = self._pending, []
+        self._settle(self._clean_up(self._commit(ready)))
+        fatal, self._fatal = self._fatal, None
+        if fatal is not None:
+            raise fatal
+
+    def _close_draft(self, each: _Pending, draft: Draft) -> None:
+        each.stats = draft.stats
+        if draft.error is None and not self._leases.is_live(draft.claim):
+            self._delete_own(draft)
+        elif draft.error is None:
+            each.record = draft.record(self._parts.clock.now())
+            self._pending.append(each)
+        else:
+            self._delete_own(draft)
+            self._fail(each, draft.error, draft.version, draft.recipe, draft)
+
+    def _delete_own(self, draft: Draft) -> None:
+        """The rows of a failed attempt go at once; if that fails too, the next attempt cleans up by filter."""
+        if not draft.ids:
+            return
+        try:
+            self._parts.vectors.delete(draft.spec.name, IdRanges.of(draft.ids))
+        except Exception as error:  # noqa: BLE001 - the first failure is the one to report
+            draft.is_unclean = True
+            log.warning("run.clean_up_failed", run=draft.claim.run, error=type(error).__name__)
+
+    def _fail(
+        self, each: _Pending, error: Exception, version: ObjectVersion, recipe: str, draft: Draft | None = None
+    ) -> None:
+        claim, parts = each.claim, self._parts
+        failure = _failure_of(error)
+        step = next_step(error, claim.attempts, parts.config.retry, parts.clock.jitter())
+        _log_failure(claim, failure, step)
+        is_unclean = draft is not None and draft.is_unclean
+        if isinstance(step, Bury):
+            each.failure = failure
+            each.record = self._failed_record(claim, error, version, recipe or parts.recipe_for(None), failure)
+            self._pending.append(each)
+            return
+        now = parts.clock.now()
+        if isinstance(step, TryAgain):
+            due = now + step.delay_s
+            parts.ledger.retry(claim, failure, now, due, is_unclean=is_unclean, is_charged=step.is_charged)
+            self._tell(each, "retry")
+        elif isinstance(step, Hold):
+            due = now + parts.config.hold_s
+            parts.ledger.retry(claim, failure, now, due, is_unclean=is_unclean, is_charged=False)
+            self._fatal = error if isinstance(error, FatalError) else None
+
+    def _failed_record(
+        self, claim: Claim, error: Exception, version: ObjectVersion, recipe: str, failure: Failure
+    ) -> Record:
+        old = claim.record
+        is_kept = self._parts.config.keep_rows_of_failed or isinstance(error, Archived)
+        base = old if is_kept and old else Record(claim.ref, version, Outcome.FAILED, recipe)
+        return replace(
+            base,
+            version=version,
+            recipe=recipe,
+            outcome=Outcome.FAILED,
+            content_hash="",
+            error_code=failure.code,
+            error=f"{failure.message} {failure.hint}".strip(),
+            indexed_at=self._parts.clock.now(),
+        )
+
+    def _commit(self, ready: list[_Pending]) -> list[_Pending]:
+        wanted = [each for each in ready if each.is_commit]
+        if not wanted:
+            return ready
+        now = self._parts.clock.now()
+        commits = [Commit(each.claim, each.record, each.action, each.stats) for each in wanted]
+        answers = self._parts.ledger.commit(commits, now)
+        lost = set()
+        for each, is_ours in zip(wanted, answers, strict=True):
+            if is_ours:
+                FRESHNESS.observe(max(0.0, now - each.claim.dirty_since))
+                self._tell(each, each.outcome)
+            else:
+                lost.add(id(each))
+                if each.draft is not None and not each.draft.is_same_content:
+                    self._delete_own(each.draft)
+        return [each for each in ready if id(each) not in lost]
+
+    def _clean_up(self, ready: list[_Pending]) -> list[_Pending]:
+        """Delete what is not true any more; attempts whose clean-up failed are given back and left out."""
+        garbage: dict[str, list[IdRanges]] = defaultdict(list)
+        for each in ready:
+            for piece in each.garbage():
+                garbage[piece.collection].append(piece.ids)
+        failed: dict[str, Exception] = {}
+        for collection, pieces in garbage.items():
+            try:
+                self._parts.vectors.delete(collection, IdRanges.of(each for ids in pieces for each in ids))
+            except Exception as error:  # noqa: BLE001 - every object of this collection is tried again
+                failed[collection] = error
+        return [each for each in ready if self._is_clean(each, failed)]
+
+    def _is_clean(self, each: _Pending, failed: dict[str, Exception]) -> bool:
+        error = next((failed[piece.collection] for piece in each.garbage() if piece.collection in failed), None)
+        if error is None and each.claim.suspicion is not Suspicion.NONE:
+            error = self._delete_unrecorded(each)
+        if error is None:
+            return True
+        self._give_back(each.claim, error)
+        return False
+
+    def _delete_unrecorded(self, each: _Pending) -> Exception | None:
+        """The slow path of suspect claims: rows that nobody recorded go by filter."""
+        claim = each.claim
+        kept = each.record if each.is_commit else claim.record
+        label = self._collections.label_of(claim.ref)
+        names = {piece.collection for piece in each.garbage()} | {record.collection for record in (kept, claim.record) if record}
+        if label is not None:
+            names |= self._collections.names_for(label)
+        try:
+            for name in sorted(names - {""}):
+                keep_run = kept.run if kept is not None and kept.collection == name else 0
+                self._parts.vectors.delete_other_runs(name, claim.ref.object_id, keep_run, claim.run + 1)
+        except Exception as error:  # noqa: BLE001 - given back by the caller
+            return error
+        return None
+
+    def _give_back(self, claim: Claim, error: Exception) -> None:
+        """The commit stands, its clean-up does not: the ledger still knows the garbage, so a later claim ends it."""
+        policy = self._parts.config.retry
+        now = self._parts.clock.now()
+        due = now + policy.backoff_s(claim.attempts, self._parts.clock.jitter())
+        is_unclean = claim.suspicion is not Suspicion.NONE
+        self._parts.ledger.retry(claim, _failure_of(error), now, due, is_unclean=is_unclean, is_charged=True)
+
+    def _settle(self, clean: list[_Pending]) -> None:
+        ledger, recheck_s = self._parts.ledger, self._parts.config.recheck_s
+        now = self._parts.clock.now()
+        for each in clean:
+            if not each.is_commit:
+                ledger.note_run(each.claim, each.action, each.outcome, now, each.stats)
+                self._tell(each, each.outcome)
+        settled = [each.claim for each in clean if each.failure is None]
+        if settled:
+            ledger.settle(settled, now, recheck_s)
+        for each in clean:
+            if each.failure is not None:
+                ledger.bury(each.claim, each.failure, now, recheck_s)
+
+    def _tell(self, each: _Pending, outcome: str) -> None:
+        RUNS.labels(each.action, outcome).inc()
+        claim = each.claim
+        log.info(
+            "run.finished",
+            run=claim.run,
+            bucket=claim.ref.bucket,
+            key=claim.ref.key,
+            action=each.action,
+            outcome=outcome,
+            chunks=each.stats.chunks,
+            embedded=each.stats.embedded,
+        )
+        self._listener(Done(claim, each.action, outcome, each.stats))
+
+
+def _failure_of(error: Exception) -> Failure:
+    if isinstance(error, S3ToMilvusError):
+        return Failure(error.code, error.message, error.hint)
+    # The stack only: the message of a foreign exception may quote the document.
+    where = "".join(traceback.format_tb(error.__traceback__))[-4_000:]
+    return Failure("defect", f"Unexpected {type(error).__name__}. This is a defect of s3-to-milvus.", where)
+
+
+def _log_failure(claim: Claim, failure: Failure, step: object) -> None:
+    is_expected = failure.code != "defect"
+    write = log.warning if is_expected else log.error
+    write(
+        "run.failed",
+        run=claim.run,
+        bucket=claim.ref.bucket,
+        key=claim.ref.key,
+        code=failure.code,
+        message=failure.message if is_expected else failure.hint,
+        attempt=claim.attempts,
+        next=type(step).__name__,
+    )

@@ -1,0 +1,143 @@
+"""The scan: a streaming merge-join of a listing with the ledger. It only marks objects dirty."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from s3_to_milvus.domain.objects import Lane, ListedObject, ObjectRef, sort_key
+from s3_to_milvus.domain.records import IndexedLine
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.errors import RemovalGuard
+
+__all__ = ["Action", "Difference", "ScanReport", "Scanner", "merge"]
+
+_BATCH = 1_000
+
+Action = str
+"""``add``, ``change`` or ``remove``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One object in which the bucket and the ledger differ."""
+
+    ref: ObjectRef
+    action: Action
+
+
+@dataclass(slots=True)
+class ScanReport:
+    """What a scan saw. ``plan`` is filled by dry runs only."""
+
+    listed: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    plan: list[Difference] = field(default_factory=list)
+
+
+def merge(
+    listing: Iterator[ListedObject], lines: Iterator[IndexedLine]
+) -> Iterator[tuple[ListedObject | None, IndexedLine | None]]:
+    """Pairs of the same key from two streams that both ascend by `sort_key`; None where one side has no such key."""
+    listed, line = next(listing, None), next(lines, None)
+    while listed is not None or line is not None:
+        if listed is not None and line is not None and listed.key == line.key:
+            yield listed, line
+            listed, line = next(listing, None), next(lines, None)
+        elif line is None or (listed is not None and sort_key(listed.key) < sort_key(line.key)):
+            yield listed, None
+            listed = next(listing, None)
+        else:
+            yield None, line
+            line = next(lines, None)
+
+
+class Scanner:
+    """Compares buckets with the ledger."""
+
+    def __init__(self, parts: Parts, is_routed: Callable[[ObjectRef], bool]) -> None:
+        self._parts = parts
+        self._is_routed = is_routed
+
+    def scan(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        is_dry_run: bool = False,
+        is_removal_confirmed: bool = False,
+        on_progress: Callable[[ScanReport], None] = lambda report: None,
+    ) -> ScanReport:
+        """Mark every object that differs dirty, in the backfill lane.
+
+        An error in the listing ends the scan with that error; what was found new or changed by then stays marked, nothing
+        is marked as removed. Raises `RemovalGuard` (and marks no removal) when too much would vanish.
+        """
+        report = ScanReport()
+        recipes = self._parts.current_recipes()
+        dirty: list[ObjectRef] = []
+        gone: list[ObjectRef] = []
+        listing = self._parts.stores[bucket].list(bucket, prefix)
+        for listed, line in merge(listing, self._parts.ledger.lines(bucket, prefix)):
+            action = self._compare(bucket, listed, line, recipes, report)
+            if action is None:
+                continue
+            key = listed.key if listed is not None else line.key if line is not None else ""
+            ref = ObjectRef(bucket, key)
+            if is_dry_run:
+                report.plan.append(Difference(ref, action))
+            (gone if action == "remove" else dirty).append(ref)
+            if len(dirty) >= _BATCH:
+                self._mark(dirty, is_dry_run)
+                on_progress(report)
+        self._mark(dirty, is_dry_run)
+        if not is_removal_confirmed and not is_dry_run:
+            self._guard(bucket, prefix, report, len(gone))
+        for start in range(0, len(gone), _BATCH):
+            self._mark(gone[start : start + _BATCH], is_dry_run)
+        return report
+
+    def _compare(
+        self,
+        bucket: str,
+        listed: ListedObject | None,
+        line: IndexedLine | None,
+        recipes: frozenset[str],
+        report: ScanReport,
+    ) -> Action | None:
+        if listed is not None:
+            report.listed += 1
+        is_wanted = listed is not None and self._is_routed(ObjectRef(bucket, listed.key))
+        if listed is None or not is_wanted:
+            if line is None:
+                return None
+            report.removed += 1
+            return "remove"
+        if line is None:
+            report.added += 1
+            return "add"
+        if (listed.etag, listed.size_bytes) == (line.etag, line.size_bytes) and line.recipe in recipes:
+            report.unchanged += 1
+            return None
+        report.changed += 1
+        return "change"
+
+    def _mark(self, refs: list[ObjectRef], is_dry_run: bool) -> None:
+        if refs and not is_dry_run:
+            self._parts.ledger.observe(refs, Lane.BACKFILL, self._parts.clock.now())
+        refs.clear()
+
+    def _guard(self, bucket: str, prefix: str, report: ScanReport, removals: int) -> None:
+        config = self._parts.config
+        indexed = removals + report.unchanged + report.changed
+        limit = max(config.guard_objects, int(config.guard_share * indexed))
+        is_empty = report.listed == 0 and not prefix
+        if removals and (removals > limit or is_empty):
+            where = f"{bucket}/{prefix}"
+            what = "the listing is empty" if is_empty else f"more than {limit}"
+            raise RemovalGuard(
+                f"{removals} of {indexed} indexed objects of {where} would be removed ({what}); nothing was removed.",
+                removals=removals,
+                indexed=indexed,
+            )

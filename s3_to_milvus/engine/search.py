@@ -1,0 +1,94 @@
+"""Search: nearest rows over one or all collections, and only those that the ledger says are true."""
+
+from dataclasses import dataclass
+
+from s3_to_milvus.domain.rows import Hit
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.errors import ConfigError
+from s3_to_milvus.ports import CollectionCounts, Standing
+
+__all__ = ["Found", "Searcher"]
+
+_SPARE = 8
+_LIMIT = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A hit as people see it. ``key`` and ``bucket`` are exact, from the ledger."""
+
+    score: float
+    text: str
+    bucket: str
+    key: str
+    file_name: str
+    collection: str
+    chunk_no: int
+    page: int | None
+    heading: tuple[str, ...]
+
+
+class Searcher:
+    """Answers questions from the rows that stand."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def search(self, query: str, top: int = 10, collection: str | None = None) -> list[Found]:
+        """The best ``top`` chunks, best first. ``collection``: a label or name; None searches all.
+
+        Raises `ConfigError` for an empty query or a collection that does not exist.
+        """
+        if not query.strip():
+            raise ConfigError("The query is empty.", hint="Say what you are looking for.")
+        top = max(1, min(top, _LIMIT // 2))
+        chosen = [each for each in self._choose(collection) if each.objects]
+        if not chosen:
+            return []
+        vector = self._parts.embedder.embed_query(query)
+        found: list[tuple[Hit, Found]] = []
+        for each in chosen:
+            found.extend(self._search_one(each, vector, top))
+        found.sort(key=lambda pair: -pair[0].score)
+        return [shown for _, shown in found[:top]]
+
+    def _choose(self, collection: str | None) -> list[CollectionCounts]:
+        current = self._parts.embedder.fingerprint
+        known = [each for each in self._parts.ledger.collections() if each.spec.embedder == current]
+        if collection is None:
+            return known
+        chosen = [each for each in known if collection in (each.spec.label, each.spec.name)]
+        if not chosen:
+            names = ", ".join(sorted(each.spec.label for each in known)) or "none yet"
+            raise ConfigError(f"There is no collection {collection!r}.", hint=f"Known collections: {names}.")
+        return chosen
+
+    def _search_one(self, counts: CollectionCounts, vector: "object", top: int) -> list[tuple[Hit, Found]]:
+        """Ask for more than is wanted, since rows of replaced versions are dropped; ask again if too few remain."""
+        limit = min(_LIMIT, top + _SPARE)
+        while True:
+            hits = self._parts.vectors.search(counts.spec.name, vector, limit)  # type: ignore[arg-type]
+            standing = self._parts.ledger.standing({hit.row.object_id for hit in hits})
+            kept = [
+                (hit, _shown(hit, standing[hit.row.object_id], counts.spec.label))
+                for hit in hits
+                if hit.row.object_id in standing and standing[hit.row.object_id].run == hit.row.run
+            ]
+            if len(kept) >= top or len(hits) < limit or limit == _LIMIT:
+                return kept
+            limit = min(_LIMIT, limit * 4)
+
+
+def _shown(hit: Hit, standing: Standing, label: str) -> Found:
+    row = hit.row
+    return Found(
+        score=round(hit.score, 6),
+        text=row.text,
+        bucket=standing.ref.bucket,
+        key=standing.ref.key,
+        file_name=standing.ref.file_name,
+        collection=label,
+        chunk_no=row.chunk_no,
+        page=row.page or None,
+        heading=tuple(row.meta.get("heading", ())),
+    )

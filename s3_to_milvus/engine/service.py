@@ -1,0 +1,122 @@
+"""The service's loops around a mirror: event sources, periodic scans, journal delivery."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from s3_to_milvus.domain.objects import ObjectEvent
+from s3_to_milvus.engine.mirror import Mirror
+from s3_to_milvus.engine.observe import OBJECTS, log
+from s3_to_milvus.errors import RemovalGuard, S3ToMilvusError
+from s3_to_milvus.ports import EventSource, Journal, SourceEntry
+
+__all__ = ["Service"]
+
+_OUTBOX_BATCH = 100
+_OUTBOX_IDLE_S = 1.0
+_OUTBOX_LATER_S = 30.0
+
+
+class Service:
+    """Runs until stopped. ``sources`` are scanned at the start and then every ``scan_interval_s``."""
+
+    def __init__(
+        self, mirror: Mirror, sources: Sequence[SourceEntry], events: Sequence[EventSource], journal: Journal
+    ) -> None:
+        self.mirror = mirror
+        self.sources = list(sources)
+        self._events = events
+        self._journal = journal
+        self._stop = threading.Event()
+        self._scan_lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self.is_ready = False
+
+    def start(self) -> None:
+        """Start every loop; returns at once."""
+        self.mirror.start()
+        for source in self._events:
+            self._spawn(f"s2m-events-{source.kind}", partial(self._watch, source))
+        self._spawn("s2m-scan", self._scan_loop)
+        self._spawn("s2m-journal", self._journal_loop)
+
+    def stop(self) -> None:
+        """Stop the loops, then the mirror."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(1.0)
+        self.mirror.stop()
+
+    def scan_now(self, entry: SourceEntry, prefix: str | None = None) -> None:
+        """Scan a source (or a prefix); a tripped removal guard is kept as a warning of the status."""
+        with self._scan_lock:
+            try:
+                self.mirror.scan(entry, prefix=prefix)
+            except RemovalGuard as guard:
+                self.mirror.guards[entry.name] = f"{guard.message} {guard.hint}"
+                log.warning("scan.guarded", source=entry.name, removals=guard.removals, indexed=guard.indexed)
+            except S3ToMilvusError as error:
+                self.mirror.guards[entry.name] = f"The last scan failed: {error.message}"
+                log.warning("scan.failed", source=entry.name, code=error.code, message=error.message)
+            else:
+                if prefix is None:
+                    self.mirror.guards.pop(entry.name, None)
+                    scanned = replace(entry, last_scan_at=self.mirror.parts.clock.now())
+                    self.mirror.parts.ledger.put_source(scanned)
+
+    def emit(self, events: Sequence[ObjectEvent]) -> None:
+        """Take events of a source in; a key that ends in ``/`` says that anything below it may have changed."""
+        folders = [event.ref for event in events if event.ref.is_folder_name or not event.ref.key]
+        self.mirror.take([event for event in events if not event.ref.is_folder_name and event.ref.key])
+        for ref in folders:
+            for entry in self.sources:
+                if entry.name == ref.bucket:
+                    self.scan_now(entry, ref.key)
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _watch(self, source: EventSource) -> None:
+        while not self._stop.is_set():
+            try:
+                source.run(self.emit, self._stop.is_set)
+            except Exception as error:  # noqa: BLE001 - scans heal what is missed meanwhile
+                log.warning("events.failed", kind=source.kind, error=type(error).__name__)
+                self._stop.wait(1.0)
+
+    def _scan_loop(self) -> None:
+        while not self._stop.is_set():
+            for entry in list(self.sources):
+                if not entry.is_paused and not self._stop.is_set():
+                    self.scan_now(entry)
+            self.is_ready = True
+            self._measure()
+            self._stop.wait(self.mirror.parts.config.scan_interval_s)
+
+    def _measure(self) -> None:
+        counts = self.mirror.parts.ledger.counts()
+        for state in ("indexed", "waiting", "running", "failed", "empty"):
+            OBJECTS.labels(state).set(getattr(counts, state))
+
+    def _journal_loop(self) -> None:
+        while not self._stop.is_set():
+            if not self._deliver():
+                self._stop.wait(_OUTBOX_IDLE_S)
+
+    def _deliver(self) -> bool:
+        ledger, clock = self.mirror.parts.ledger, self.mirror.parts.clock
+        entries = ledger.outbox(clock.now(), _OUTBOX_BATCH)
+        if not entries:
+            return False
+        ids = [entry.id for entry in entries]
+        try:
+            self._journal.deliver(entries)
+        except Exception as error:  # noqa: BLE001 - a journal never holds the mirror up
+            log.warning("journal.failed", kind=self._journal.kind, error=type(error).__name__)
+            ledger.outbox_later(ids, clock.now() + _OUTBOX_LATER_S)
+        else:
+            ledger.outbox_done(ids)
+        return True
