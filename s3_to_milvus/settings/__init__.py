@@ -13,6 +13,7 @@ from s3_to_milvus.settings.model import (
     Settings,
     TableSettings,
 )
+from s3_to_milvus.settings.problems import describe, nearest
 
 __all__ = [
     "CONFIG_FILE",
@@ -29,7 +30,9 @@ __all__ = [
     "Settings",
     "TableSettings",
     "as_variable",
+    "describe",
     "explain",
     "is_secret_name",
     "load",
+    "nearest",
 ]

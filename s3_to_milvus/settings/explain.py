@@ -56,6 +56,10 @@ def explain(settings: "Settings", options: Mapping[str, BaseModel] | None = None
     return [Explained(name, _plain(shown(name, value)), _source(settings, name)) for name, value in values.items()]
 
 
+def _source(settings: "Settings", name: str) -> str:
+    return next(iter(settings.places_of(name)), "default")
+
+
 def _flat(model: BaseModel, above: str = "") -> Iterator[tuple[str, Any]]:
     for key in type(model).model_fields:
         value = getattr(model, key)
@@ -75,8 +79,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
-
-
-def _source(settings: "Settings", name: str) -> str:
-    layers = settings._layers
-    return next((place for layer in layers if (place := layer.place_of(name)) is not None), "default")

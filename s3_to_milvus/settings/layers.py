@@ -38,13 +38,13 @@ class Layer:
     places: dict[str, str] = field(default_factory=dict)
 
     def place_of(self, name: str) -> str | None:
-        """Where the value of this dotted name (or the value that contains it) stood; None: not in this layer."""
+        """Where the value of this dotted name (or one that contains it, or is in it) stood; None: not in this layer."""
         path = name
         while path:
             if path in self.places:
                 return self.places[path]
             path = path.rpartition(".")[0]
-        return None
+        return next((place for inner, place in self.places.items() if inner.startswith(f"{name}.")), None)
 
 
 def as_variable(name: str) -> str:

@@ -211,6 +211,10 @@ class Settings(BaseSettings):
 
     _layers: tuple[Layer, ...] = PrivateAttr(default=())
 
+    def places_of(self, name: str) -> list[str]:
+        """Every place that sets this dotted name, the one in force first; empty: the default holds."""
+        return [place for layer in self._layers if (place := layer.place_of(name)) is not None]
+
     def domain_routes(self) -> tuple[Route, ...]:
         """The routes as the engine takes them; the last one catches whatever the others leave."""
         named = [
