@@ -1,0 +1,88 @@
+"""One owner per data folder: a lock that dies with its process, and says who holds it and where to find it."""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from s3_to_milvus.errors import ConfigError, DataInUse
+
+__all__ = ["DataLock", "Owner", "owner_of"]
+
+_NAME = "owner.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A live process that holds a data folder. ``url`` None: it is no service (a one-shot command)."""
+
+    pid: int
+    url: str | None
+
+
+def owner_of(data_dir: Path) -> Owner | None:
+    """Who holds this data folder now; None: nobody."""
+    path = data_dir / _NAME
+    if not path.exists():
+        return None
+    with path.open("r+", encoding="utf-8") as file:
+        if _try_lock(file):
+            return None
+        return _read(file)
+
+
+class DataLock:
+    """Held from construction until `release` or the end of the process, however it ends."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Raises `DataInUse` when another process holds it, `ConfigError` when the folder can't be used."""
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = (data_dir / _NAME).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"The data folder {data_dir} can't be used: {error.strerror}.",
+                hint="Choose another one with S2M_DATA_DIR.",
+            ) from error
+        if not _try_lock(self._file):
+            owner = _read(self._file)
+            self._file.close()
+            where = f" and serves {owner.url}" if owner.url else ""
+            raise DataInUse(f"The data folder {data_dir} is in use: process {owner.pid} holds it{where}.")
+        self._write(None)
+
+    def announce(self, url: str) -> None:
+        """Say where the service that holds the folder answers."""
+        self._write(url)
+
+    def release(self) -> None:
+        """Let go. May be called twice."""
+        if not self._file.closed:
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.close()
+
+    def _write(self, url: str | None) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump({"pid": os.getpid(), "url": url}, self._file)
+        self._file.flush()
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _read(file: IO[str]) -> Owner:
+    file.seek(0)
+    try:
+        found = json.loads(file.read() or "{}")
+    except ValueError:
+        found = {}
+    return Owner(int(found.get("pid", 0)), found.get("url"))

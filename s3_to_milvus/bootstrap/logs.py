@@ -1,0 +1,35 @@
+"""Logging: one line per event, JSON outside a terminal, never a document's text."""
+
+import logging
+import sys
+
+import structlog
+
+from s3_to_milvus.settings import LogSettings
+
+__all__ = ["configure_logging"]
+
+_QUIET = ("pymilvus", "milvus_lite", "botocore", "boto3", "urllib3", "watchfiles", "httpx", "uvicorn.access")
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """Send structlog's lines to stderr as the settings say; quiet the libraries."""
+    level = getattr(logging, settings.level.upper())
+    is_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False, sort_keys=False)
+            if is_json
+            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
