@@ -1,0 +1,1 @@
+"""Parsers: a file in, blocks out."""

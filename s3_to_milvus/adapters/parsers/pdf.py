@@ -1,0 +1,180 @@
+"""PDF with text: pdf-inspector's Markdown for structure, checked page by page against PDFium's text.
+
+The page rule: the Markdown, if at least 85 % of PDFium's words are in it, else PDFium's own text; a page with
+neither is named in the warnings. Hostile files can take gigabytes or crash PDFium: run it in a child process.
+"""
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from s3_to_milvus.domain.charsets import clean_text
+from s3_to_milvus.domain.documents import Block, BlockKind, Document
+from s3_to_milvus.domain.markdown import markdown_blocks
+from s3_to_milvus.domain.media import PDF
+from s3_to_milvus.domain.plain import paragraphs
+from s3_to_milvus.domain.recipe import fingerprint_of
+from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
+from s3_to_milvus.ports import ParserInput
+
+__all__ = ["PdfParser"]
+
+_RULES = "pdf-1"  # raise it whenever the same file would give other blocks
+_RECALL = 0.85
+_MIN_TOKENS = 8
+_TOKEN = re.compile(r"\w+")
+_BROKEN_WORD = re.compile(r"\b([^\W\d_]{2,})- ([^\W\d_]{2,})\b")
+# PDFium marks a hyphen that a line break made with U+FFFE (or U+0002); the word goes on in the next line.
+_SOFT_HYPHEN = re.compile("[\ufffe\x02][ \t]*\r?\n?")
+_PLACEHOLDER_TITLES = {"", "untitled", "(anonymous)", "anonymous"}
+
+_lock = threading.Lock()
+
+
+class PdfParser:
+    """Pages as blocks, numbered from 1; tables where pdf-inspector sees them."""
+
+    kind = "pdf"
+
+    class Options(BaseModel):
+        """Nothing to choose."""
+
+        model_config = ConfigDict(extra="forbid")
+
+    fingerprint = fingerprint_of(_RULES, version("pdf-inspector"), version("pypdfium2"))
+    media_types = frozenset({PDF})
+
+    def __init__(self, options: Options | None = None) -> None:
+        import pdf_inspector
+        import pypdfium2
+
+        self._options = options or self.Options()
+        self._inspector: Any = pdf_inspector
+        self._pdfium: Any = pypdfium2
+
+    def parse(self, source: ParserInput) -> Document:
+        """The whole document is read; a password raises `EncryptedDocument`."""
+        # PDFium is not safe to enter from two threads at once.
+        with _lock:
+            document = self._open(source)
+            try:
+                page_count = len(document)
+                if not page_count:
+                    raise UnreadableDocument("The PDF has no pages that can be read.")
+                title = clean_text(str(document.get_metadata_value("Title") or "")).strip()
+                pages, needs_ocr, warnings = self._markdown(source, page_count)
+                blocks: list[Block] = []
+                bare: list[int] = []
+                damaged: list[int] = []
+                for index in range(page_count):
+                    text = self._page_text(document, index)
+                    if text is None:
+                        damaged.append(index + 1)
+                    found = list(_page_blocks(pages.get(index, ""), text or "", index + 1))
+                    if index in needs_ocr and _token_count(text or "") < _MIN_TOKENS:
+                        bare.append(index + 1)
+                    blocks.extend(found)
+            finally:
+                document.close()
+        if damaged:
+            warnings.append(f"{_pages_are(damaged)} damaged")
+        if bare:
+            warnings.append(f"{_pages(bare)} {'has' if len(bare) == 1 else 'have'} no text (a scan?)")
+        is_named = title.lower() not in _PLACEHOLDER_TITLES
+        return Document(blocks, PDF, title=title if is_named else "", page_count=page_count, warnings=tuple(warnings))
+
+    def check(self) -> str:
+        """Says which libraries stand behind it."""
+        return f"PDF: pdf-inspector {version('pdf-inspector')}, pypdfium2 {version('pypdfium2')}"
+
+    def _open(self, source: ParserInput) -> Any:
+        """The document by PDFium."""
+        try:
+            return self._pdfium.PdfDocument(source.data if source.data is not None else source.path)
+        except self._pdfium.PdfiumError as exc:
+            if "password" in str(exc).lower() or "security" in str(exc).lower():
+                raise EncryptedDocument("The PDF is protected by a password.") from exc
+            raise UnreadableDocument("The PDF is damaged or cut short: it cannot be opened.") from exc
+
+    def _markdown(self, source: ParserInput, page_count: int) -> tuple[dict[int, str], set[int], list[str]]:
+        """Markdown by page index, the indices of pages that look like scans, warnings.
+
+        No pages where the inspector fails.
+        """
+        try:
+            if source.data is not None:
+                result = self._inspector.extract_pages_markdown_bytes(source.data)
+            else:
+                result = self._inspector.extract_pages_markdown(str(source.path))
+        except ValueError:
+            return {}, set(), ["the layout could not be analysed: plain page text only"]
+        except BaseException as exc:
+            # A panic of the Rust library arrives as a BaseException of its own.
+            if type(exc).__name__ != "PanicException":
+                raise
+            return {}, set(), ["the layout could not be analysed: plain page text only"]
+        pages = {page.page: page for page in result.pages if 0 <= page.page < page_count}
+        return (
+            {at: page.markdown for at, page in pages.items()},
+            {at for at, page in pages.items() if page.needs_ocr},
+            [],
+        )
+
+    def _page_text(self, document: Any, index: int) -> str | None:
+        """PDFium's text of one page; None for a page that cannot be loaded."""
+        try:
+            page = document[index]
+        except self._pdfium.PdfiumError:
+            return None
+        try:
+            text_page = page.get_textpage()
+            try:
+                return _SOFT_HYPHEN.sub("", text_page.get_text_range())
+            finally:
+                text_page.close()
+        except self._pdfium.PdfiumError:
+            return None
+        finally:
+            page.close()
+
+
+def _page_blocks(markdown: str, text: str, page: int) -> Iterator[Block]:
+    """The blocks of one page by the page rule."""
+    words = Counter(_TOKEN.findall(text))
+    if markdown:
+        # PDFium knows which hyphens only break a line: where it sees one word, the Markdown gets one.
+        markdown = _BROKEN_WORD.sub(
+            lambda found: found[1] + found[2] if found[1] + found[2] in words else found[0], markdown
+        )
+        if sum((words & Counter(_TOKEN.findall(markdown))).values()) >= _RECALL * words.total():
+            yield from markdown_blocks(clean_text(markdown).split("\n"), page=page)
+            return
+    for part in paragraphs((clean_text(text),)):
+        yield Block(BlockKind.PARAGRAPH, part, page=page)
+
+
+def _token_count(text: str) -> int:
+    """How many words."""
+    return len(_TOKEN.findall(text))
+
+
+def _pages(numbers: list[int]) -> str:
+    """Ascending page numbers for people: "page 3", "pages 1-4, 7"."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    listed = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:20])
+    return f"{'page' if len(numbers) == 1 else 'pages'} {listed}{', …' if len(ranges) > 20 else ''}"
+
+
+def _pages_are(numbers: list[int]) -> str:
+    """As `_pages`, with its verb."""
+    return f"{_pages(numbers)} {'is' if len(numbers) == 1 else 'are'}"
