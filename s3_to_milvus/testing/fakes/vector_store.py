@@ -1,0 +1,174 @@
+"""A vector store in memory, with the refusals of a real one."""
+
+import math
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from s3_to_milvus.domain import limits
+from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
+from s3_to_milvus.errors import Rejected, SchemaMismatch
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+__all__ = ["MemoryVectorStore"]
+
+_TEXTS = (
+    ("text", limits.TEXT_BYTES),
+    ("file_name", limits.FILE_NAME_BYTES),
+    ("file_date", limits.FILE_DATE_BYTES),
+    ("file_key", limits.FILE_KEY_BYTES),
+    ("bucket", limits.BUCKET_BYTES),
+    ("object_id", 64),
+)
+_OBJECT_ID = re.compile(r"[0-9a-f]{1,64}")
+
+
+class MemoryVectorStore:
+    """Exact search by squared L2 distance; ids count up over all collections and never come back.
+
+    ``rows`` shows what is stored; ``housekeeping`` counts the calls of ``tend``.
+    """
+
+    kind = "memory"
+
+    def __init__(self) -> None:
+        self._specs: dict[str, CollectionSpec] = {}
+        self._rows: dict[str, dict[int, Row]] = {}
+        self._next_id = 1
+        self._lock = threading.Lock()
+        self.housekeeping = 0
+        self.is_closed = False
+
+    def rows(self, collection: str) -> Mapping[int, Row]:
+        """Every row of a collection by id, live and not to be changed; empty for a collection that is not there."""
+        return self._rows.get(collection, {})
+
+    def ensure(self, spec: CollectionSpec) -> None:
+        """See `ports.VectorStore`."""
+        with self._lock:
+            known = self._specs.setdefault(spec.name, spec)
+            if (known.dim, known.embedder) != (spec.dim, spec.embedder):
+                raise SchemaMismatch(
+                    f"The collection {spec.name} holds {known.dim} dimensions of embedder {known.embedder}, "
+                    f"not {spec.dim} of {spec.embedder}."
+                )
+            self._rows.setdefault(spec.name, {})
+
+    def insert(self, collection: str, rows: Sequence[Row]) -> list[int]:
+        """See `ports.VectorStore`."""
+        if not rows:
+            return []
+        with self._lock:
+            if collection not in self._rows:
+                raise SchemaMismatch(f"There is no collection {collection}.")
+            dim = self._specs[collection].dim
+            for place, row in enumerate(rows):
+                _check(place, row, dim)
+            first = self._next_id
+            self._next_id += len(rows)
+            ids = list(range(first, self._next_id))
+            self._rows[collection].update(zip(ids, rows, strict=True))
+            return ids
+
+    def delete(self, collection: str, ids: IdRanges) -> None:
+        """See `ports.VectorStore`."""
+        with self._lock:
+            rows = self._rows.get(collection, {})
+            for each in ids:
+                rows.pop(each, None)
+
+    def delete_other_runs(self, collection: str, object_id: str, keep_run: int, before_run: int) -> None:
+        """See `ports.VectorStore`."""
+        if not _OBJECT_ID.fullmatch(object_id):
+            raise ValueError(f"not an object id: {object_id!r}")
+        with self._lock:
+            rows = self._rows.get(collection, {})
+            old = [
+                each
+                for each, row in rows.items()
+                if row.object_id == object_id and row.run < before_run and row.run != keep_run
+            ]
+            for each in old:
+                del rows[each]
+
+    def fetch(self, collection: str, ids: IdRanges, *, with_vectors: bool = False) -> list[StoredRow]:
+        """See `ports.VectorStore`."""
+        with self._lock:
+            rows = self._rows.get(collection, {})
+            return [_stored(each, rows[each], with_vectors) for each in ids if each in rows]
+
+    def search(self, collection: str, vector: "NDArray[float32]", limit: int) -> list[Hit]:
+        """See `ports.VectorStore`."""
+        wanted = [float(value) for value in vector]
+        with self._lock:
+            rows = list(self._rows.get(collection, {}).items())
+        found = sorted((_distance(wanted, row), each, row) for each, row in rows)[:limit] if limit > 0 else []
+        return [_hit(collection, distance, each, row) for distance, each, row in found]
+
+    def identities(self, collection: str) -> Iterator[RowIdentity]:
+        """See `ports.VectorStore`."""
+        with self._lock:
+            rows = list(self._rows.get(collection, {}).items())
+        return (RowIdentity(each, row.object_id, row.run) for each, row in rows)
+
+    def count(self, collection: str) -> int:
+        """See `ports.VectorStore`."""
+        return len(self._rows.get(collection, {}))
+
+    def collections(self) -> list[str]:
+        """See `ports.VectorStore`."""
+        return sorted(self._rows)
+
+    def drop(self, collection: str) -> None:
+        """See `ports.VectorStore`."""
+        with self._lock:
+            self._rows.pop(collection, None)
+            self._specs.pop(collection, None)
+
+    def tend(self, *, is_idle: bool) -> bool:
+        """Nothing ever is due."""
+        self.housekeeping += 1
+        return False
+
+    def check(self) -> str:
+        """Always well."""
+        return f"in memory, {len(self._rows)} collections"
+
+    def close(self) -> None:
+        """Keeps its rows, so that a test can look at them."""
+        self.is_closed = True
+
+
+def _check(place: int, row: Row, dim: int) -> None:
+    for name, limit in _TEXTS:
+        value: str = getattr(row, name)
+        if len(value) * 4 <= limit and value.isascii():
+            continue
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError as exc:
+            raise Rejected(f"Row {place}: {name} is no valid Unicode text.") from exc
+        if size > limit:
+            raise Rejected(f"Row {place}: {name} has {size} bytes, more than {limit}.")
+    if len(row.vector) != dim:
+        raise Rejected(f"Row {place}: the vector has {len(row.vector)} dimensions, not {dim}.")
+    if not math.isfinite(row.vector.sum()):
+        raise Rejected(f"Row {place}: the vector holds a value that is no finite number.")
+
+
+def _distance(wanted: list[float], row: Row) -> float:
+    return sum((left - float(right)) ** 2 for left, right in zip(wanted, row.vector, strict=True))
+
+
+def _stored(each: int, row: Row, with_vectors: bool) -> StoredRow:
+    vector = row.vector if with_vectors else None
+    return StoredRow(each, row.object_id, row.run, row.chunk_no, row.text, row.page, dict(row.meta), vector)
+
+
+def _hit(collection: str, distance: float, each: int, row: Row) -> Hit:
+    stored = _stored(each, row, with_vectors=False)
+    return Hit(1.0 / (1.0 + distance), distance, collection, stored, row.bucket, row.file_key, row.file_name)
