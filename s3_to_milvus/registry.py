@@ -28,13 +28,13 @@ GROUP = "s3_to_milvus"
 _HERE = "s3_to_milvus.adapters"
 _BUILT_IN: dict[str, dict[str, str]] = {
     "object_store": {
-        "folder": f"{_HERE}.object_stores.folder:FolderObjectStore",
-        "s3": f"{_HERE}.object_stores.s3:S3ObjectStore",
+        "folder": f"{_HERE}.object_stores.folder:FolderStore",
+        "s3": f"{_HERE}.object_stores.s3:S3Store",
     },
     "event_source": {"watch": f"{_HERE}.events.watch:WatchEventSource"},
     "parser": {
         "text": f"{_HERE}.parsers.text:TextParser",
-        "markup": f"{_HERE}.parsers.markup:MarkupParser",
+        "html": f"{_HERE}.parsers.html:HtmlParser",
         "pdf": f"{_HERE}.parsers.pdf:PdfParser",
     },
     "splitter": {

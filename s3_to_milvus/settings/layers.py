@@ -24,8 +24,8 @@ ORIGINAL_NAMES = {
     "MILVUS_URL": "vector_store.milvus.uri",
     "NOTION_TOKEN": "journal.notion.token",
     "NOTION_DATABASE_ID": "journal.notion.database_id",
-    "AWS_ACCESS_KEY": "store.s3.access_key",
-    "AWS_SECRET_KEY": "store.s3.secret_key",
+    "AWS_ACCESS_KEY": "store.s3.access_key_id",
+    "AWS_SECRET_KEY": "store.s3.secret_access_key",
 }
 
 

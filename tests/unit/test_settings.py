@@ -44,7 +44,7 @@ def test_with_no_setting_everything_is_local(read: Load) -> None:
     assert settings.vector_store.kind == "milvus"
     assert settings.ledger.kind == "sqlite"
     assert settings.journal.kind == "log"
-    assert settings.parser.kind == ("text", "markup", "pdf")
+    assert settings.parser.kind == ("text", "html", "pdf")
     assert {each.source for each in explain(settings)} == {"default"}
 
 
@@ -88,10 +88,10 @@ def test_secrets_are_hidden_wherever_they_stand(read: Load) -> None:
     secret = "hunter2"
     stray = dict.fromkeys(ORIGINAL_NAMES, f"https://user:{secret}@host/x")
     settings = read(
-        toml=f'[store.s3]\nsecret_key = "{secret}"\n[journal.hook]\nheaders = {{token = "{secret}"}}\n', **stray
+        toml=f'[store.s3]\nsecret_access_key = "{secret}"\n[journal.hook]\nheaders = {{token = "{secret}"}}\n', **stray
     )
     assert secret not in repr(explain(settings))
-    assert _value(settings, "store.s3.secret_key") == HIDDEN
+    assert _value(settings, "store.s3.secret_access_key") == HIDDEN
     assert _value(settings, "vector_store.milvus.uri") == f"https://{HIDDEN}@host/x"
 
 
@@ -103,7 +103,9 @@ def test_secrets_are_hidden_in_messages(read: Load) -> None:
     assert "api_key = " not in caught.value.message.replace(f"= {HIDDEN}", "")
 
 
-@pytest.mark.parametrize("name", ["api_key", "parser.upstage.api_key", "token", "store.s3.secret_key", "password"])
+@pytest.mark.parametrize(
+    "name", ["api_key", "parser.upstage.api_key", "token", "store.s3.secret_access_key", "password"]
+)
 def test_secret_names(name: str) -> None:
     assert is_secret_name(name)
 

@@ -1,0 +1,1 @@
+"""Measurements: each module measures one thing and prints it. `make bench` runs all and writes docs/benchmarks.md."""
