@@ -1,6 +1,6 @@
 """Run every benchmark, each in a process of its own, and write what they print into docs/benchmarks.md.
 
-``python -m bench`` runs all, ``python -m bench ledger listing`` only these; the sections of the others stay as they are.
+``python -m bench`` runs all, ``python -m bench ledger listing`` only these; the sections of the others stay.
 A benchmark is a module of this folder with ``main()``; it prints a Markdown table or plain lines, and fails by raising.
 """
 
