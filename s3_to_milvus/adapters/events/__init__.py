@@ -1,0 +1,1 @@
+"""Events: who tells that an object may have changed."""
