@@ -1,7 +1,7 @@
 """Run every benchmark, each in a process of its own, and write what they print into docs/benchmarks.md.
 
 ``python -m bench`` runs all, ``python -m bench ledger listing`` only these; the sections of the others stay.
-A benchmark is a module of this folder with ``main()``; it prints a Markdown table or plain lines, and fails by raising.
+A benchmark is a module of this folder that can be run; it prints a Markdown table or plain lines, and fails by raising.
 """
 
 import ast
@@ -48,14 +48,14 @@ def main(wanted: list[str]) -> int:
 
 def _is_benchmark(file: Path) -> bool:
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    has_main = any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
-    return has_main and not file.name.startswith("_")
+    can_run = any(isinstance(node, ast.If) and "__name__" in ast.unparse(node.test) for node in tree.body)
+    return can_run and not file.name.startswith("_")
 
 
 def _measured(name: str) -> tuple[str, bool]:
     """The section of one benchmark, and whether it ended well. Its lines are shown as they come."""
     began = time.monotonic()
-    command = [sys.executable, "-c", f"import bench.{name} as it, sys; sys.exit(it.main())"]
+    command = [sys.executable, "-m", f"bench.{name}"]
     lines = []
     with subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         for line in process.stdout or ():
