@@ -2,6 +2,7 @@
 
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -135,12 +136,23 @@ class Mirror:
         tell(report)
         self.guards.pop(source.name, None)
         total = report.added + report.changed + report.removed
+
+        def tick() -> None:
+            on_progress(Progress(tally.finished, max(total, tally.finished), tally.chunks))
+
+        self.wait([source], tick)
+
+    def wait(self, sources: Sequence[SourceEntry], on_tick: Callable[[], None] = lambda: None) -> None:
+        """Wait until nothing of these sources is due or in work, or until what remains keeps failing.
+
+        Raises `FatalError` when the queue is held and nothing moves.
+        """
         is_idle = False
-        while not (is_idle and self._is_settled(source)):
+        while not (is_idle and all(self._is_settled(source) for source in sources)):
             if self.pool.held is not None:
                 raise self.pool.held
             is_idle = self.pool.wait_idle(0.2)
-            on_progress(Progress(tally.finished, max(total, tally.finished), tally.chunks))
+            on_tick()
 
     def _is_settled(self, source: SourceEntry) -> bool:
         """Nothing of the source is due or in work; what is waiting has failed several times already."""
@@ -173,7 +185,14 @@ class Mirror:
         )
 
     def find(self, key: str, bucket: str | None = None) -> list[ObjectStatus]:
-        """Every object with this key (or ``bucket/key``, or object id), over all sources."""
+        """Every object with this key (or ``bucket/key``, or object id), over all sources.
+
+        Keys are exact, but people type them: as typed first, then composed (NFC), then decomposed (NFD).
+        """
+        spellings = dict.fromkeys((key, unicodedata.normalize("NFC", key), unicodedata.normalize("NFD", key)))
+        return next((found for each in spellings if (found := self._find(each, bucket))), [])
+
+    def _find(self, key: str, bucket: str | None) -> list[ObjectStatus]:
         ledger = self.parts.ledger
         names = [bucket] if bucket else [entry.name for entry in ledger.sources()]
         refs = [ObjectRef(name, key) for name in names]
@@ -207,6 +226,14 @@ class Mirror:
         report = Checker(self.parts, self._scanner).check(pairs, is_repairing=is_repairing)
         self.pool.wake()
         return report
+
+    def repair(
+        self, sources: Sequence[SourceEntry], on_tick: Callable[[], None] = lambda: None
+    ) -> tuple[int, CheckReport]:
+        """Check, repair, wait until that is done, and check again: how much was repaired, and what is left."""
+        found = self.check(sources, is_repairing=True)
+        self.wait(sources, on_tick)
+        return found.repaired, self.check(sources)
 
     def mark(self, refs: Sequence[ObjectRef]) -> None:
         """Mark objects dirty without an event."""

@@ -64,6 +64,11 @@ class WorkerPool:
         """True while a worker works."""
         return self._busy > 0
 
+    @property
+    def is_running(self) -> bool:
+        """True while every thread of the pool lives and none was asked to stop."""
+        return bool(self._threads) and not self._stop.is_set() and all(each.is_alive() for each in self._threads)
+
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until no worker works and nothing is due; False when that takes longer than ``timeout_s``."""
         deadline = time.monotonic() + timeout_s

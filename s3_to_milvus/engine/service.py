@@ -1,6 +1,7 @@
 """The service's loops around a mirror: event sources, periodic scans, journal delivery."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ __all__ = ["Service"]
 _OUTBOX_BATCH = 100
 _OUTBOX_IDLE_S = 1.0
 _OUTBOX_LATER_S = 30.0
+_JOIN_S = 0.5
 
 
 class Service:
@@ -44,8 +46,9 @@ class Service:
     def stop(self) -> None:
         """Stop the loops, then the mirror."""
         self._stop.set()
+        deadline = time.monotonic() + _JOIN_S
         for thread in self._threads:
-            thread.join(1.0)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self.mirror.stop()
 
     def scan_now(self, entry: SourceEntry, prefix: str | None = None) -> None:
