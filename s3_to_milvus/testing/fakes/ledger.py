@@ -124,9 +124,9 @@ class MemoryLedger(MemoryReading, MemoryShelves):
         work.is_committed = True
         outcome = new.outcome.value if new else "removed"
         failure = Failure(new.error_code, new.error) if new else Failure("", "")
-        self._finish(commit.claim, commit.action, outcome, now, failure, commit.stats)
+        is_first = self._finish(commit.claim, commit.action, outcome, now, failure, commit.stats)
         self._tell(commit.claim, commit.action, outcome, now, failure.message)
-        if outcome != Outcome.FAILED:
+        if is_first and outcome != Outcome.FAILED:
             self.fresh[work.run] = max(0.0, now - work.dirty_since)
         return True
 
@@ -215,20 +215,22 @@ class MemoryLedger(MemoryReading, MemoryShelves):
 
     def _finish(
         self, claim: Claim, action: str, outcome: str, now: float, failure: Failure, stats: RunStats = _NOTHING
-    ) -> None:
+    ) -> bool:
         """The first end of a run is the one that the timeline shows."""
         runs: Sequence[Run] = self.history.get(claim.ref, ())
         place = next((place for place, run in enumerate(runs) if run.run == claim.run), None)
-        if place is not None and runs[place].finished_at is None:
-            self.history[claim.ref][place] = replace(
-                runs[place],
-                action=action,
-                outcome=outcome,
-                finished_at=now,
-                error_code=failure.code,
-                error=failure.message,
-                stats=stats,
-            )
+        if place is None or runs[place].finished_at is not None:
+            return False
+        self.history[claim.ref][place] = replace(
+            runs[place],
+            action=action,
+            outcome=outcome,
+            finished_at=now,
+            error_code=failure.code,
+            error=failure.message,
+            stats=stats,
+        )
+        return True
 
     def _tell(self, claim: Claim, action: str, outcome: str, now: float, message: str) -> None:
         started = next((run.started_at for run in self.history[claim.ref] if run.run == claim.run), now)

@@ -1,0 +1,1 @@
+"""Ledgers: the durable memory and queue."""

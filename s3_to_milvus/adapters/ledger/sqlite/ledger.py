@@ -1,0 +1,203 @@
+"""`SqliteLedger`: the port's methods, each one request to the writer or one read."""
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from s3_to_milvus.adapters.ledger.sqlite import queue, resolution, shelves
+from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool, open_writer
+from s3_to_milvus.adapters.ledger.sqlite.failures import translated
+from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate
+from s3_to_milvus.adapters.ledger.sqlite.reading import Reading
+from s3_to_milvus.adapters.ledger.sqlite.writer import Writer
+from s3_to_milvus.domain.objects import Lane, ObjectRef
+from s3_to_milvus.domain.records import (
+    Claim,
+    Commit,
+    Counts,
+    Failure,
+    IndexedLine,
+    JournalEntry,
+    ObjectState,
+    ObjectStatus,
+    Record,
+    Run,
+    RunStats,
+    SettleState,
+)
+from s3_to_milvus.domain.rows import CollectionSpec
+from s3_to_milvus.ports import CollectionCounts, SourceEntry, Standing
+
+__all__ = ["SqliteLedger"]
+
+
+class SqliteLedger:
+    """Implements `ports.Ledger` in one file on a local disk; several processes of one host may share it."""
+
+    kind = "sqlite"
+
+    class Options(BaseModel, extra="forbid"):
+        """``busy_timeout_s``: how long to wait for another process that writes."""
+
+        busy_timeout_s: float = Field(default=30.0, gt=0)
+
+    def __init__(self, options: Options, path: Path) -> None:
+        self._path = path
+        try:
+            connection = open_writer(path, options.busy_timeout_s)
+            try:
+                migrate(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as exc:
+            raise translated(exc, is_opening=True) from exc
+        self._writer = Writer(connection)
+        self._pool = ReadPool(path, options.busy_timeout_s)
+        self._reading = Reading(self._pool)
+
+    def observe(self, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
+        """As `Ledger.observe`."""
+        if refs:
+            self._writer.run(lambda txn: queue.observe(txn, refs, lane, now))
+
+    def requeue(self, refs: Sequence[ObjectRef] | None, now: float) -> int:
+        """As `Ledger.requeue`."""
+        return self._writer.run(lambda txn: queue.requeue(txn, refs, now))
+
+    def claim(self, owner: str, limit: int, now: float, lease_s: float) -> list[Claim]:
+        """As `Ledger.claim`."""
+        return self._writer.run(lambda txn: queue.claim(txn, owner, limit, now, lease_s))
+
+    def heartbeat(self, claims: Sequence[Claim], now: float, lease_s: float) -> list[bool]:
+        """As `Ledger.heartbeat`."""
+        return self._writer.run(lambda txn: queue.heartbeat(txn, claims, now, lease_s)) if claims else []
+
+    def commit(self, commits: Sequence[Commit], now: float) -> list[bool]:
+        """As `Ledger.commit`."""
+        return self._writer.run(lambda txn: resolution.commit(txn, commits, now)) if commits else []
+
+    def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> list[SettleState]:
+        """As `Ledger.settle`."""
+        return self._writer.run(lambda txn: resolution.settle(txn, claims, now, recheck_s)) if claims else []
+
+    def retry(
+        self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, is_charged: bool
+    ) -> SettleState:
+        """As `Ledger.retry`."""
+        return self._writer.run(
+            lambda txn: resolution.retry(txn, claim, failure, now, due, is_unclean=is_unclean, is_charged=is_charged)
+        )
+
+    def bury(self, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
+        """As `Ledger.bury`. Garbage stays known: to delete it twice does no harm, to forget it would."""
+        return self._writer.run(lambda txn: resolution.bury(txn, claim, failure, now, recheck_s))
+
+    def release(self, claims: Sequence[Claim], now: float) -> None:
+        """As `Ledger.release`."""
+        if claims:
+            self._writer.run(lambda txn: resolution.release(txn, claims, now))
+
+    def expire_all(self, now: float) -> int:
+        """As `Ledger.expire_all`."""
+        return self._writer.run(lambda txn: queue.expire_all(txn, now))
+
+    def note_run(self, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:
+        """As `Ledger.note_run`."""
+        self._writer.run(lambda txn: resolution.note_run(txn, claim, action, outcome, now, stats))
+
+    def next_due(self) -> float | None:
+        """As `Ledger.next_due`."""
+        return self._reading.next_due()
+
+    def status(self, ref: ObjectRef) -> ObjectStatus | None:
+        """As `Ledger.status`."""
+        return self._reading.status(ref)
+
+    def find(self, object_id: str) -> ObjectRef | None:
+        """As `Ledger.find`."""
+        return self._reading.find(object_id)
+
+    def objects(
+        self,
+        *,
+        bucket: str | None = None,
+        prefix: str = "",
+        state: ObjectState | None = None,
+        after: ObjectRef | None = None,
+        limit: int = 100,
+    ) -> list[ObjectStatus]:
+        """As `Ledger.objects`."""
+        return self._reading.objects(bucket, prefix, state, after, limit)
+
+    def lines(self, bucket: str, prefix: str = "") -> Iterator[IndexedLine]:
+        """As `Ledger.lines`."""
+        return self._reading.lines(bucket, prefix)
+
+    def records(self, bucket: str | None = None, prefix: str = "") -> Iterator[Record]:
+        """As `Ledger.records`."""
+        return self._reading.records(bucket, prefix)
+
+    def standing(self, object_ids: Collection[str]) -> dict[str, Standing]:
+        """As `Ledger.standing`."""
+        return self._reading.standing(object_ids)
+
+    def counts(self, bucket: str | None = None, prefix: str = "") -> Counts:
+        """As `Ledger.counts`."""
+        return self._reading.counts(bucket, prefix)
+
+    def runs(self, ref: ObjectRef | None = None, limit: int = 50) -> list[Run]:
+        """As `Ledger.runs`."""
+        return self._reading.runs(ref, limit)
+
+    def freshness(self, limit: int = 1000) -> list[float]:
+        """As `Ledger.freshness`."""
+        return self._reading.freshness(limit)
+
+    def add_collection(self, spec: CollectionSpec) -> CollectionSpec:
+        """As `Ledger.add_collection`."""
+        return self._writer.run(lambda txn: shelves.add_collection(txn, spec))
+
+    def collections(self) -> list[CollectionCounts]:
+        """As `Ledger.collections`."""
+        return shelves.collections(self._pool)
+
+    def put_source(self, entry: SourceEntry) -> None:
+        """As `Ledger.put_source`."""
+        self._writer.run(lambda txn: shelves.put_source(txn, entry))
+
+    def sources(self) -> list[SourceEntry]:
+        """As `Ledger.sources`."""
+        return shelves.sources(self._pool)
+
+    def outbox(self, now: float, limit: int) -> list[JournalEntry]:
+        """As `Ledger.outbox`."""
+        return shelves.outbox(self._pool, now, limit)
+
+    def outbox_done(self, ids: Sequence[int]) -> None:
+        """As `Ledger.outbox_done`."""
+        if ids:
+            self._writer.run(lambda txn: shelves.outbox_done(txn, ids))
+
+    def outbox_later(self, ids: Sequence[int], due: float) -> None:
+        """As `Ledger.outbox_later`."""
+        if ids:
+            self._writer.run(lambda txn: shelves.outbox_later(txn, ids, due))
+
+    def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
+        """As `Ledger.reserve`."""
+        return self._writer.run(lambda txn: shelves.reserve(txn, name, amount, interval_s, burst_s, now))
+
+    def check(self) -> str:
+        """As `ObjectStore.check`."""
+        self._writer.run(lambda _: None)
+        counts = self._reading.counts(None, "")
+        known = counts.indexed + counts.waiting + counts.running + counts.failed + counts.empty
+        return f"SQLite {sqlite3.sqlite_version} at {self._path}: can be written, knows {known} objects."
+
+    def close(self) -> None:
+        """As `Ledger.close`."""
+        self._pool.close()
+        self._writer.close()

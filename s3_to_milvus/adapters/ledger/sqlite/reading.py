@@ -1,0 +1,192 @@
+"""Everything that only reads. Long readings go page by page, so that none of them holds back the write-ahead log."""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool
+from s3_to_milvus.adapters.ledger.sqlite.rows import (
+    RECORD,
+    key_of,
+    object_number,
+    record_of,
+    run_of,
+    status_of,
+)
+from s3_to_milvus.adapters.ledger.sqlite.statements import PLACE
+from s3_to_milvus.domain.objects import ObjectRef, sort_key
+from s3_to_milvus.domain.records import Counts, IndexedLine, ObjectState, ObjectStatus, Record, Run
+from s3_to_milvus.ports import Standing
+
+__all__ = ["Reading"]
+
+_PAGE = 2_000
+_STATUS = f"o.bucket, o.key, {PLACE}, w.attempts, w.due, w.error_code, w.error, {RECORD}"
+_OF_ALL = "FROM objects o LEFT JOIN work w ON w.oid = o.oid"
+# Objects that wait, run or failed have a work row: few, beside all objects.
+_OF_WORK = "FROM work w CROSS JOIN objects o ON o.oid = w.oid"
+_PLACES = {
+    ObjectState.INDEXED: ("indexed",),
+    ObjectState.EMPTY: ("empty",),
+    ObjectState.FAILED: ("failed",),
+    ObjectState.WAITING: ("waiting", "retrying"),
+    ObjectState.RUNNING: ("running",),
+}
+_RUN = "run, bucket, key, action, outcome, started_at, finished_at, attempt, error_code, error, stats"
+
+_NEXT_DUE = """SELECT min(due) FROM (SELECT min(due) AS due FROM work WHERE lane = 0 AND due IS NOT NULL
+  UNION ALL SELECT min(due) FROM work WHERE lane = 1 AND due IS NOT NULL)"""
+_ONE_STATUS = f"SELECT {_STATUS} {_OF_ALL} WHERE o.bucket = ? AND o.key = ?"
+_FIND = "SELECT bucket, key FROM objects WHERE object_id = ?"
+_STANDING = "SELECT bucket, key, collection, run FROM objects WHERE object_id = ? AND has_rows = 1"
+_COUNTERS = """SELECT what, sum(n) FROM counters
+WHERE what IN ('indexed', 'waiting', 'running', 'failed', 'empty', 'retrying') AND (?1 IS NULL OR name = ?1)
+GROUP BY what"""
+_RUNS = f"SELECT {_RUN} FROM runs ORDER BY run DESC LIMIT ?"  # noqa: S608 - constants only
+_RUNS_OF = f"""SELECT {_RUN} FROM runs WHERE object = ? AND bucket = ? AND key = ?
+ORDER BY run DESC LIMIT ?"""  # noqa: S608 - constants only
+_FRESHNESS = "SELECT fresh_s FROM runs WHERE fresh_s IS NOT NULL ORDER BY run DESC LIMIT ?"
+
+
+class Reading:
+    """The reading half of `ports.Ledger`, over connections that can't write."""
+
+    def __init__(self, pool: ReadPool) -> None:
+        self._pool = pool
+
+    def _all(self, statement: str, values: Collection[object] = ()) -> list[tuple[Any, ...]]:
+        with self._pool.borrow() as connection:
+            return connection.execute(statement, tuple(values)).fetchall()
+
+    def next_due(self) -> float | None:
+        """As `Ledger.next_due`."""
+        due: float | None = self._all(_NEXT_DUE)[0][0]
+        return due
+
+    def status(self, ref: ObjectRef) -> ObjectStatus | None:
+        """As `Ledger.status`."""
+        rows = self._all(_ONE_STATUS, (ref.bucket, sort_key(ref.key)))
+        return status_of(rows[0]) if rows and rows[0][2] is not None else None
+
+    def find(self, object_id: str) -> ObjectRef | None:
+        """As `Ledger.find`."""
+        digest = _digest_of(object_id)
+        rows = self._all(_FIND, (digest,)) if digest else []
+        return ObjectRef(rows[0][0], key_of(rows[0][1])) if rows else None
+
+    def objects(
+        self, bucket: str | None, prefix: str, state: ObjectState | None, after: ObjectRef | None, limit: int
+    ) -> list[ObjectStatus]:
+        """As `Ledger.objects`."""
+        terms, values = _below(bucket, prefix)
+        if state is None:
+            terms.append(f"{PLACE} IS NOT NULL")
+        else:
+            places = _PLACES[state]
+            terms.append(f"{PLACE} IN ({', '.join('?' * len(places))})")
+            values += places
+        if after is not None:
+            terms.append("(o.bucket, o.key) > (?, ?)")
+            values += [after.bucket, sort_key(after.key)]
+        source = _OF_ALL if state in (None, ObjectState.INDEXED, ObjectState.EMPTY) else _OF_WORK
+        statement = f"SELECT {_STATUS} {source} {_where(terms)} ORDER BY o.bucket, o.key LIMIT ?"
+        return [status_of(row) for row in self._all(statement, [*values, limit])]
+
+    def lines(self, bucket: str, prefix: str) -> Iterator[IndexedLine]:
+        """As `Ledger.lines`."""
+        terms, values = _below(bucket, prefix)
+        where = _where([*terms, "o.key >= ?", "o.outcome IS NOT NULL"])
+        statement = f"""SELECT o.key, o.etag, o.size_bytes, o.recipe, o.has_rows FROM objects o {where}
+            ORDER BY o.key LIMIT {_PAGE}"""  # noqa: S608 - constants only
+        start = b""
+        while True:
+            page = self._all(statement, [*values, start])
+            for key, etag, size_bytes, recipe, has_rows in page:
+                yield IndexedLine(key_of(key), etag, size_bytes, recipe, has_rows == 1)
+            if len(page) < _PAGE:
+                return
+            start = page[-1][0] + b"\0"
+
+    def records(self, bucket: str | None, prefix: str) -> Iterator[Record]:
+        """As `Ledger.records`."""
+        terms, values = _below(bucket, prefix)
+        where = _where([*terms, "(o.bucket, o.key) > (?, ?)", "o.outcome IS NOT NULL"])
+        statement = f"""SELECT o.bucket, o.key, {RECORD} FROM objects o {where}
+            ORDER BY o.bucket, o.key LIMIT {_PAGE // 4}"""  # noqa: S608 - constants only
+        start: tuple[str, bytes | str] = ("", "")  # any text stands before every key, which is a blob
+        while page := self._all(statement, [*values, *start]):
+            for row in page:
+                record = record_of(ObjectRef(row[0], key_of(row[1])), row[2:])
+                if record is not None:
+                    yield record
+            start = (page[-1][0], page[-1][1])
+
+    def standing(self, object_ids: Collection[str]) -> dict[str, Standing]:
+        """As `Ledger.standing`."""
+        found = {}
+        with self._pool.borrow() as connection:
+            connection.execute("BEGIN")
+            for object_id in object_ids:
+                row = connection.execute(_STANDING, (_digest_of(object_id),)).fetchone()
+                if row is not None:
+                    found[object_id] = Standing(ObjectRef(row[0], key_of(row[1])), row[2], row[3])
+            connection.execute("COMMIT")
+        return found
+
+    def counts(self, bucket: str | None, prefix: str) -> Counts:
+        """As `Ledger.counts`: from the counters, but counted one by one below a prefix."""
+        if prefix:
+            terms, values = _below(bucket, prefix)
+            statement = f"SELECT {PLACE}, count(*) {_OF_ALL} {_where(terms)} GROUP BY 1"
+            found = dict(self._all(statement, values))
+        else:
+            found = dict(self._all(_COUNTERS, (bucket,)))
+        return Counts(
+            indexed=found.get("indexed", 0),
+            waiting=found.get("waiting", 0) + found.get("retrying", 0),
+            running=found.get("running", 0),
+            failed=found.get("failed", 0),
+            empty=found.get("empty", 0),
+            retrying=found.get("retrying", 0),
+        )
+
+    def runs(self, ref: ObjectRef | None, limit: int) -> list[Run]:
+        """As `Ledger.runs`."""
+        if ref is None:
+            rows = self._all(_RUNS, (limit,))
+        else:
+            number = object_number(bytes.fromhex(ref.object_id))
+            rows = self._all(_RUNS_OF, (number, ref.bucket, sort_key(ref.key), limit))
+        return [run_of(row) for row in rows]
+
+    def freshness(self, limit: int) -> list[float]:
+        """As `Ledger.freshness`."""
+        return [row[0] for row in self._all(_FRESHNESS, (limit,))]
+
+
+def _digest_of(object_id: str) -> bytes | None:
+    """The id's bytes; None for what is no id."""
+    try:
+        return bytes.fromhex(object_id)
+    except ValueError:
+        return None
+
+
+def _below(bucket: str | None, prefix: str) -> tuple[list[str], list[object]]:
+    """Conditions for the objects of a bucket below a prefix, and their values."""
+    terms: list[str] = []
+    values: list[object] = []
+    if bucket is not None:
+        terms.append("o.bucket = ?")
+        values.append(bucket)
+    if low := sort_key(prefix):
+        terms.append("o.key >= ?")
+        values.append(low)
+        head = low.rstrip(b"\xff")
+        if head:
+            terms.append("o.key < ?")
+            values.append(head[:-1] + bytes([head[-1] + 1]))
+    return terms, values
+
+
+def _where(terms: list[str]) -> str:
+    return f"WHERE {' AND '.join(terms)}" if terms else ""
