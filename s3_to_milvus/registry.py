@@ -5,7 +5,6 @@ Nothing is imported before it is chosen. A plug-in that cannot be used is skippe
 """
 
 from collections.abc import Iterator
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -22,7 +21,7 @@ from s3_to_milvus.settings import (
     nearest,
 )
 
-__all__ = ["GROUP", "PORTS", "broken_plugins", "check", "in_use", "kinds", "load", "options", "section_of"]
+__all__ = ["GROUP", "PORTS", "broken_plugins", "check", "in_use", "kinds", "load", "options", "section_of", "target"]
 
 GROUP = "s3_to_milvus"
 _HERE = "s3_to_milvus.adapters"
@@ -31,7 +30,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "folder": f"{_HERE}.object_stores.folder:FolderStore",
         "s3": f"{_HERE}.object_stores.s3:S3Store",
     },
-    "event_source": {"watch": f"{_HERE}.events.watch:WatchEventSource"},
+    "event_source": {"watch": f"{_HERE}.events.watch:FolderWatch"},
     "parser": {
         "text": f"{_HERE}.parsers.text:TextParser",
         "html": f"{_HERE}.parsers.html:HtmlParser",
@@ -70,19 +69,26 @@ def kinds(port: str) -> list[str]:
     return [*ours, *sorted({plugin.name for plugin in _plugins(port)} - set(ours))]
 
 
-def load(port: str, kind: str) -> type[Any]:
-    """The class of an adapter. Raises `ConfigError` for an unknown kind and for one that cannot be imported."""
-    if target := _BUILT_IN[port].get(kind):
-        module, _, name = target.partition(":")
-        return _class(getattr(import_module(module), name))
+def target(port: str, kind: str) -> str:
+    """Where an adapter's class is, as ``module:Class``. Imports nothing. Raises `ConfigError` for an unknown kind."""
+    if found := _BUILT_IN[port].get(kind):
+        return found
     plugin = next((plugin for plugin in _plugins(port) if plugin.name == kind), None)
     if plugin is None:
         raise ConfigError(f"{section_of(port)}.kind = {kind!r}: unknown; {nearest(kind, kinds(port))}")
+    return plugin.value
+
+
+def load(port: str, kind: str) -> type[Any]:
+    """The class of an adapter. Raises `ConfigError` for an unknown kind and for one that cannot be imported."""
+    where = target(port, kind)
+    if kind in _BUILT_IN[port]:
+        return _imported(where)
     try:
-        return _class(plugin.load())
+        return _imported(where)
     except Exception as exc:
         raise ConfigError(
-            f"{section_of(port)}.kind = {kind!r}: the plug-in {plugin.value} cannot be used: {_reason(exc)}",
+            f"{section_of(port)}.kind = {kind!r}: the plug-in {where} cannot be used: {_reason(exc)}",
             hint="Install what it asks for, update it, or choose another kind.",
         ) from exc
 
@@ -121,7 +127,7 @@ def broken_plugins() -> dict[str, str]:
                 broken[name] = f"{plugin.value}: the name is taken by a built-in adapter"
                 continue
             try:
-                _class(plugin.load())
+                _imported(plugin.value)
             except Exception as exc:  # noqa: BLE001 - as in `load`
                 broken[name] = f"{plugin.value}: {_reason(exc)}"
     return broken
@@ -131,9 +137,11 @@ def _plugins(port: str) -> list[EntryPoint]:
     return sorted(entry_points(group=f"{GROUP}.{port}"), key=lambda plugin: (plugin.name, plugin.value))
 
 
-def _class(found: object) -> type[Any]:
+def _imported(where: str) -> type[Any]:
+    """The class that stands at ``module:Class``."""
+    found = EntryPoint(name="", value=where, group=GROUP).load()
     if not isinstance(found, type):
-        raise TypeError(f"{found!r} is no class")
+        raise TypeError(f"{where} is no class")
     return found
 
 

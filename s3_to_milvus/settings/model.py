@@ -94,9 +94,9 @@ class ParsingSettings(BaseModel):
 
     timeout_s: float = Field(default=120.0, gt=0)
     """Longest time for one document."""
-    memory_mb: int = Field(default=1_024, ge=64)
-    """Most memory for one child process."""
-    workers: int = Field(default=2, ge=1, le=256)
+    memory_mb: int = Field(default=2_048, ge=512)
+    """Most address space for one child process; a bare child has some hundred MB of it."""
+    workers: int = Field(default=2, ge=1, le=64)
     """How many documents are parsed at the same time."""
 
 

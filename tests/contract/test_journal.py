@@ -15,7 +15,7 @@ from s3_to_milvus.domain.records import JournalEntry
 from s3_to_milvus.errors import Unavailable
 from s3_to_milvus.ports import Journal
 from s3_to_milvus.testing.contracts.journal import JournalContract
-from s3_to_milvus.testing.fakes.journal import FakeJournal
+from s3_to_milvus.testing.fakes.journal import MemoryJournal
 
 
 class TestLogJournal(JournalContract):
@@ -33,17 +33,17 @@ class TestLogJournal(JournalContract):
         return [(line["id"], line["key"], line["outcome"]) for line in self.lines if line["event"] == "journal.entry"]
 
 
-class TestFakeJournal(JournalContract):
+class TestMemoryJournal(JournalContract):
     @pytest.fixture
     def journal(self) -> Journal:
-        return FakeJournal()
+        return MemoryJournal()
 
     def written(self, journal: Journal) -> list[tuple[int, str, str]]:
-        assert isinstance(journal, FakeJournal)
+        assert isinstance(journal, MemoryJournal)
         return [(entry.id, entry.ref.key, entry.outcome) for entry in journal.entries]
 
     def test_a_failure_leaves_a_part_behind(self) -> None:
-        journal = FakeJournal()
+        journal = MemoryJournal()
         journal.failures.append(Unavailable("down"))
         entries = [JournalEntry(n, ObjectRef("b", "k"), "replace", "indexed", 0.0, 0.0) for n in (1, 2)]
         with pytest.raises(Unavailable):

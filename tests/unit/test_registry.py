@@ -118,6 +118,7 @@ def test_a_plugin_is_found_chosen_and_given_its_options(tmp_path: Path) -> None:
     registry.check(settings)
     options = registry.options(settings, "journal", "echo")
     assert options.loudness == 11
+    assert registry.target("journal", "echo") == "echo_plugin:EchoJournal"
     adapter: Any = registry.load("journal", "echo")(options)
     assert adapter.kind == "echo"
 
@@ -150,6 +151,7 @@ def test_broken_plugins_are_skipped_and_named() -> None:
     assert registry.load("journal", "log").__module__ == "s3_to_milvus.adapters.journals.log"
     with pytest.raises(ConfigError, match="plug-in no_such_package:Parser cannot be used: ModuleNotFoundError"):
         registry.load("parser", "gone")
+    assert registry.target("journal", "log") == "s3_to_milvus.adapters.journals.log:LogJournal"
     with pytest.raises(ConfigError, match="is no class"):
         registry.load("journal", "number")
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from s3_to_milvus.domain.records import JournalEntry
 
-__all__ = ["FakeJournal"]
+__all__ = ["MemoryJournal"]
 
 
-class FakeJournal:
+class MemoryJournal:
     """Keeps what was delivered, each id once. Errors put into ``failures`` are raised by the next calls, in order."""
 
-    kind = "fake"
+    kind = "memory"
 
     def __init__(self) -> None:
         self._entries: dict[int, JournalEntry] = {}
