@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from s3_to_milvus.domain.recipe import Recipe, fingerprint_of
@@ -64,10 +65,16 @@ class Parts:
 
     def recipe_for(self, parser: Parser | None) -> str:
         """The fingerprint stored with what this parser made. No parser: changes when any parser is added."""
-        known = fingerprint_of(*sorted({kind for each in self.parsers for kind in each.media_types}))
-        first = f"{parser.kind}:{parser.fingerprint}" if parser else f"none:{known}"
-        return Recipe(first, self.splitter.fingerprint, self.embedder.fingerprint).fingerprint
+        return self._recipes[None if parser is None else parser.kind]
 
     def current_recipes(self) -> frozenset[str]:
         """Every recipe that is valid today; what was made by another one must be made again."""
-        return frozenset(self.recipe_for(parser) for parser in (*self.parsers, None))
+        return frozenset(self._recipes.values())
+
+    @cached_property
+    def _recipes(self) -> dict[str | None, str]:
+        known = fingerprint_of(*sorted({kind for each in self.parsers for kind in each.media_types}))
+        firsts: dict[str | None, str] = {each.kind: f"{each.kind}:{each.fingerprint}" for each in self.parsers}
+        firsts[None] = f"none:{known}"
+        splitter, embedder = self.splitter.fingerprint, self.embedder.fingerprint
+        return {kind: Recipe(first, splitter, embedder).fingerprint for kind, first in firsts.items()}
