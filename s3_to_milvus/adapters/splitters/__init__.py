@@ -1,0 +1,1 @@
+"""Splitters: a document in, chunks out."""
