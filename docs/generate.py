@@ -92,9 +92,9 @@ def _default(field: FieldInfo, default: Any, chosen: BaseModel | None) -> str:
         return "see meaning"
     if chosen is None and field.is_required():
         return "must be set"
-    if default is None or default in ("", (), []):
+    plain = default if isinstance(default, str | int | float | bool | dict | list | tuple | None) else str(default)
+    if plain is None or plain in ("", (), []):
         return "none"
-    plain = default if isinstance(default, str | int | float | bool | dict | list | tuple) else str(default)
     return f"`{plain if isinstance(plain, str) else json.dumps(plain)}`"
 
 
