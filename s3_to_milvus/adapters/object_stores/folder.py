@@ -136,16 +136,14 @@ class FolderStore:
     def list(self, bucket: str, prefix: str = "") -> Iterator[ListedObject]:
         """See `ObjectStore.list`. One folder that can't be read ends the listing with `Unauthorized`."""
         root = self._root(bucket)
-        with _folder(self._open_root(root)) as root_fd:
-            before = os.fstat(root_fd)
-        is_empty = True
-        for listed in self._walk(root, prefix):
-            is_empty = False
-            yield listed
-        with _folder(self._open_root(root)) as root_fd:
-            after = os.fstat(root_fd)
-            if (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):
-                raise Unavailable(f"the folder {root!r} was replaced while it was being listed")
+        with _folder(self._open_root(root)) as root_fd:  # held open: its inode can't be given to another folder
+            is_empty = True
+            for listed in self._walk(root, prefix):
+                is_empty = False
+                yield listed
+            with _folder(self._open_root(root)) as fd_now:
+                if not os.path.samestat(os.fstat(root_fd), os.fstat(fd_now)):
+                    raise Unavailable(f"the folder {root!r} was replaced while it was being listed")
             if is_empty:
                 self._expect_mounted(root, root_fd)
 

@@ -1,0 +1,428 @@
+"""What a folder can do to a store: links, pipes, rights, names, clocks, disks that go away."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from s3_to_milvus.adapters.object_stores.folder import FolderContent, FolderStore
+from s3_to_milvus.domain.objects import ObjectRef, ObjectVersion, sort_key
+from s3_to_milvus.errors import Superseded, Unavailable, UnreadableDocument
+from s3_to_milvus.ports import UNCHANGED
+from s3_to_milvus.testing.contracts.object_store import opened
+
+TICK_S = 0.02
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "root"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def store(root: Path) -> FolderStore:
+    return FolderStore(FolderStore.Options(), {"b": root})
+
+
+def keys(store: FolderStore, prefix: str = "") -> list[str]:
+    return [listed.key for listed in store.list("b", prefix)]
+
+
+def read(store: FolderStore, key: str) -> bytes | None:
+    found = store.get(ObjectRef("b", key))
+    if found is None:
+        return None
+    content = opened(found)
+    try:
+        return content.read()
+    finally:
+        content.close()
+
+
+def test_undecodable_names_survive(store: FolderStore, root: Path) -> None:
+    for name in (b"\xff.txt", b"a\xe9/b\xfe.txt", "가.txt".encode("cp949"), b"\xf0\x9f\x98\x80", b"\xee\x80\x80"):
+        path = os.path.join(os.fsencode(root), name)  # noqa: PTH118 - bytes
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+        with open(path, "wb") as file:  # noqa: PTH123
+            file.write(name)
+    found = keys(store)
+    assert found == sorted(found, key=sort_key)
+    assert len(found) == 5
+    assert [read(store, key) for key in found] == [sort_key(key) for key in found]
+
+
+def test_second_run_opens_no_file(store: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        (root / f"{number}.txt").write_text("x")
+    versions = {}
+    for listed in store.list("b"):
+        content = opened(store.get(ObjectRef("b", listed.key)))
+        content.read()
+        versions[listed.key] = content.version
+        content.close()
+    opened_files = []
+    real_open = os.open
+
+    def spy(path: str, flags: int, *args: int, **kwargs: int) -> int:
+        if not flags & os.O_DIRECTORY:
+            opened_files.append(path)
+        return real_open(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", spy)
+    assert {listed.key: listed.etag for listed in store.list("b")} == {k: v.etag for k, v in versions.items()}
+    assert [store.get(ObjectRef("b", key), version) for key, version in versions.items()] == [UNCHANGED] * 10
+    assert opened_files == []
+    (root / "3.txt").write_text("y")
+    opened(store.get(ObjectRef("b", "3.txt"), versions["3.txt"])).close()
+    assert opened_files == ["3.txt"]
+
+
+def test_links_stay_inside_the_root(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    (root / "d").mkdir()
+    (root / "d" / "real.txt").write_text("inside")
+    (tmp_path / "secret.txt").write_text("outside")
+    (tmp_path / "root-twin").mkdir()
+    (tmp_path / "root-twin" / "twin.txt").write_text("outside")
+    links = {
+        "good.txt": root / "d" / "real.txt",
+        "relative.txt": Path("d/real.txt"),
+        "d/chain.txt": Path("../good.txt"),
+        "bad.txt": tmp_path / "secret.txt",
+        "climb.txt": Path("../secret.txt"),
+        "twin.txt": tmp_path / "root-twin" / "twin.txt",
+        "dangling.txt": Path("nowhere"),
+        "self.txt": Path("self.txt"),
+        "folder-link": root / "d",
+        "loop": root,
+        "outside-folder": tmp_path,
+    }
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    assert keys(store) == ["d/chain.txt", "d/real.txt", "good.txt", "relative.txt"]
+    for key in ("d/chain.txt", "d/real.txt", "good.txt", "relative.txt"):
+        assert read(store, key) == b"inside"
+    hidden = [*sorted(links.keys() - set(keys(store))), "folder-link/real.txt", "loop/good.txt", "loop/d/real.txt"]
+    hidden += ["outside-folder/secret.txt", "../secret.txt", "d/../good.txt", str(tmp_path / "secret.txt")]
+    assert [read(store, key) for key in hidden] == [None] * len(hidden)
+    assert keys(store, "loop/") == keys(store, "outside-folder/") == keys(store, "folder-link/re") == []
+    for listed in store.list("b"):
+        assert store.get(ObjectRef("b", listed.key), ObjectVersion(listed.etag, listed.size_bytes)) is UNCHANGED
+
+
+def test_a_root_may_be_a_link_that_moves_on(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.txt").write_text(name)
+        (tmp_path / name / "link.txt").symlink_to(f"{name}.txt")
+    (tmp_path / "current").symlink_to("one")
+    store = FolderStore(FolderStore.Options(), {"b": tmp_path / "current"})
+    assert keys(store) == ["link.txt", "one.txt"]
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").rename(tmp_path / "current")
+    assert keys(store) == ["link.txt", "two.txt"]
+    assert read(store, "link.txt") == b"two"
+
+
+def test_only_regular_files_are_objects(store: FolderStore, root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    (root / "link-to-pipe").symlink_to("pipe")
+    (root / "device").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(root / "socket"))
+        assert keys(store) == []
+        for key in ("pipe", "link-to-pipe", "socket", "device"):
+            assert read(store, key) is None
+
+
+def test_ignored_names_are_not_there(store: FolderStore, root: Path) -> None:
+    ignored = [".DS_Store", ".git/config", "a/.hidden/x.txt", "~$lock.docx", "old.txt~", "x.tmp", "x.pdf.part"]
+    ignored += ["x.crdownload", ".x.swp", "x.swp", "Thumbs.db", "lost+found/x.txt"]
+    for key in [*ignored, "a/b.txt", "a~b.txt", "tmp", "part/x.txt"]:
+        (root / key).parent.mkdir(parents=True, exist_ok=True)
+        (root / key).write_text("x")
+    assert keys(store) == ["a/b.txt", "a~b.txt", "part/x.txt", "tmp"]
+    assert [read(store, key) for key in ignored] == [None] * len(ignored)
+    assert keys(store, ".git/") == []
+    everything = FolderStore(FolderStore.Options(ignore=()), {"b": root})
+    assert set(ignored) < set(keys(everything))
+
+
+@pytest.mark.parametrize("key", ["", "/", "//", "a.txt/", "/a.txt", "d//x", "./a.txt", "..", "../root/a.txt", "a\0b"])
+def test_keys_that_no_file_has(store: FolderStore, root: Path, key: str) -> None:
+    (root / "a.txt").write_text("1")
+    (root / "d").mkdir()
+    (root / "d" / "x").write_text("1")
+    assert store.get(ObjectRef("b", key)) is None
+    assert store.get(ObjectRef("b", "\ud800")) is None
+    assert store.get(ObjectRef("b", "x" * 5_000)) is None
+    assert store.get(ObjectRef("b", "x/" * 5_000 + "x")) is None
+
+
+def test_a_missing_root_never_looks_empty(store: FolderStore, root: Path) -> None:
+    (root / "a.txt").write_text("1")
+    version = opened(store.get(ObjectRef("b", "a.txt"))).version
+    shutil.rmtree(root)
+    for call in (
+        lambda: store.get(ObjectRef("b", "a.txt")),
+        lambda: store.get(ObjectRef("b", "a.txt"), version),
+        lambda: store.get(ObjectRef("b", "..")),
+        lambda: keys(store),
+        lambda: keys(store, "none/"),
+        lambda: store.check("b"),
+    ):
+        with pytest.raises(Unavailable):
+            call()
+    root.write_text("a file now")
+    with pytest.raises(Unavailable):
+        keys(store)
+
+
+def test_a_root_that_goes_while_it_is_listed_is_an_error(store: FolderStore, root: Path) -> None:
+    for name in "abc":
+        (root / name).mkdir()
+        (root / name / "x.txt").write_text("1")
+    listing = store.list("b")
+    assert next(listing).key == "a/x.txt"
+    root.rename(root.with_name("elsewhere"))
+    with pytest.raises(Unavailable):
+        list(listing)
+    root.with_name("elsewhere").rename(root)
+    listing = store.list("b")
+    next(listing)
+    shutil.rmtree(root)
+    root.mkdir()
+    with pytest.raises(Unavailable):
+        list(listing)
+    assert keys(store) == []
+
+
+def test_a_mount_point_without_its_disk_never_looks_empty(tmp_path: Path) -> None:
+    disk, mount_point = Path("/dev/shm"), tmp_path / "mount"
+    if not disk.is_dir() or disk.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs two file systems")
+    mounted = disk / f"s2m-test-{os.getpid()}"
+    mounted.mkdir()
+    try:
+        (mounted / "a.txt").write_text("1")
+        mount_point.symlink_to(mounted)
+        store = FolderStore(FolderStore.Options(), {"b": mount_point})
+        assert keys(store) == ["a.txt"]
+        mount_point.unlink()
+        mount_point.mkdir()
+        with pytest.raises(Unavailable):
+            keys(store)
+        with pytest.raises(Unavailable):
+            read(store, "a.txt")
+        (mount_point / "b.txt").write_text("1")
+        assert keys(store) == ["b.txt"]
+    finally:
+        shutil.rmtree(mounted)
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from s3_to_milvus.adapters.object_stores.folder import FolderStore
+from s3_to_milvus.domain.objects import ObjectRef
+store = FolderStore(FolderStore.Options(), {"b": Path(sys.argv[1])})
+os.setgid(65534); os.setuid(65534)
+for call in (lambda: [x.key for x in store.list("b")], lambda: store.get(ObjectRef("b", "secret.txt")),
+             lambda: store.get(ObjectRef("b", "closed/x.txt")), lambda: store.check("b")):
+    try:
+        print(call())
+    except Exception as error:
+        print(type(error).__name__)
+"""
+
+
+def _as_nobody(root: Path) -> list[str]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    for folder in root.parents:
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o711)
+    run = subprocess.run([sys.executable, "-c", AS_NOBODY, str(root)], capture_output=True, text=True, check=True)
+    return run.stdout.split("\n")
+
+
+def test_rights_are_errors_never_absence(root: Path) -> None:
+    (root / "good.txt").write_text("1")
+    (root / "secret.txt").write_text("1")
+    (root / "secret.txt").chmod(0)
+    assert _as_nobody(root)[:2] == ["['good.txt', 'secret.txt']", UnreadableDocument.__name__]
+    (root / "closed").mkdir(0o700)
+    (root / "closed" / "x.txt").write_text("1")
+    assert _as_nobody(root)[:4] == ["Unauthorized", "UnreadableDocument", "UnreadableDocument", "Unauthorized"]
+    root.chmod(0)
+    assert _as_nobody(root)[:4] == ["Unauthorized"] * 4
+    root.chmod(0o755)
+
+
+@pytest.mark.parametrize("how", ["rename", "truncate", "append", "rewrite", "touch", "delete"])
+def test_a_file_that_changes_while_it_is_read_is_superseded(store: FolderStore, root: Path, how: str) -> None:
+    path = root / "a.bin"
+    path.write_bytes(b"o" * 300_000)
+    content = opened(store.get(ObjectRef("b", "a.bin")))
+    assert content.read(100_000) == b"o" * 100_000
+    if how == "rename":
+        (root / "new").write_bytes(b"n" * 300_000)
+        (root / "new").rename(path)
+    elif how == "truncate":
+        os.truncate(path, 150_000)
+    elif how == "append":
+        with path.open("ab") as file:
+            file.write(b"n")
+    elif how == "rewrite":
+        with path.open("r+b") as file:
+            file.write(b"n" * 300_000)
+    elif how == "touch":
+        os.utime(path)
+    else:
+        path.unlink()
+    with pytest.raises(Superseded):
+        [content.read(100_000) for _ in range(3)]
+    content.close()
+
+
+def test_one_read_of_everything_is_verified_too(store: FolderStore, root: Path) -> None:
+    path = root / "a.bin"
+    path.write_bytes(b"old")
+    content = opened(store.get(ObjectRef("b", "a.bin")))
+    path.write_bytes(b"new")
+    with pytest.raises(Superseded):
+        content.read()
+    content.close()
+    with pytest.raises(ValueError, match="closed"):
+        content.read()
+
+
+def test_a_stamp_that_could_hide_a_write_is_waited_out(store: FolderStore, root: Path) -> None:
+    path = root / "a.txt"
+    for _ in range(5):
+        path.write_text("x")
+        content = opened(store.get(ObjectRef("b", "a.txt")))
+        assert time.time() - path.stat().st_ctime >= TICK_S
+        content.close()
+
+
+def test_an_old_file_is_not_waited_for(root: Path) -> None:
+    waits: list[float] = []
+    store = FolderStore(FolderStore.Options(), {"b": root}, sleep=waits.append)
+    (root / "a.txt").write_text("x")
+    time.sleep(2 * TICK_S)
+    assert read(store, "a.txt") == b"x"
+    assert waits == []
+    (root / "a.txt").write_text("y")
+    assert read(store, "a.txt") == b"y"
+    assert len(waits) == 1
+    assert 0 < waits[0] <= TICK_S
+
+
+def test_a_write_during_the_wait_is_seen(root: Path) -> None:
+    path, writes = root / "a.txt", iter(["two", "six"])
+
+    def write_meanwhile(seconds: float) -> None:
+        time.sleep(seconds)
+        if text := next(writes, None):
+            path.write_text(text)
+
+    store = FolderStore(FolderStore.Options(), {"b": root}, sleep=write_meanwhile)
+    path.write_text("one")
+    content = opened(store.get(ObjectRef("b", "a.txt")))
+    assert isinstance(content, FolderContent)
+    assert content.read() == b"six"
+    content.close()
+    assert store.get(ObjectRef("b", "a.txt"), content.version) is UNCHANGED
+
+
+def test_a_file_that_never_rests_is_superseded(root: Path) -> None:
+    path = root / "a.txt"
+    store = FolderStore(FolderStore.Options(), {"b": root}, sleep=lambda _: _append(path))
+    path.write_text("x")
+    with pytest.raises(Superseded):
+        store.get(ObjectRef("b", "a.txt"))
+
+
+def _append(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("x")
+
+
+def test_unchanged_is_never_said_of_a_changed_file(store: FolderStore, root: Path) -> None:
+    """A writer that rewrites with equal size as fast as it can, against a reader that believes etags."""
+    path, stop = root / "a.txt", threading.Event()
+    path.write_bytes(b"%08d" % 0)
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            for _ in range(3):
+                number += 1
+                with path.open("r+b") as file:
+                    file.write(b"%08d" % number)
+            time.sleep(0.025 if number % 2 else 0.0)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    known: tuple[ObjectVersion, bytes] | None = None
+    reads = superseded = 0
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        try:
+            content = opened(store.get(ObjectRef("b", "a.txt")))
+            data = content.read()
+        except Superseded:
+            superseded += 1
+            continue
+        finally:
+            content.close()
+        reads += 1
+        if known is not None and content.version == known[0]:
+            assert data == known[1]
+        known = (content.version, data)
+    stop.set()
+    writer.join()
+    assert reads > 3
+    assert read(store, "a.txt") == path.read_bytes()
+
+
+def test_listing_goes_on_when_files_vanish(store: FolderStore, root: Path) -> None:
+    for number in range(50):
+        (root / f"d{number:02d}").mkdir()
+        (root / f"d{number:02d}" / "x.txt").write_text("1")
+    listing = store.list("b")
+    next(listing)
+    shutil.rmtree(root / "d20")
+    (root / "d30" / "x.txt").unlink()
+    rest = [listed.key for listed in listing]
+    assert len(rest) == 47
+
+
+def test_many_files_list_cheaply_and_as_a_stream(store: FolderStore, root: Path) -> None:
+    for folder in range(20):
+        (root / f"{folder:02d}").mkdir()
+        for number in range(250):
+            (root / f"{folder:02d}" / f"문서-{number:05d}.txt").touch()
+    started = time.process_time()
+    count = sum(1 for _ in store.list("b"))
+    spent_s = time.process_time() - started
+    assert count == 5_000
+    assert spent_s < 5_000 * 30e-6  # 100,000 files in 3 s
+    first = next(store.list("b"))
+    assert first.key == "00/문서-00000.txt"
+
+
+def test_deep_folders_are_no_problem(store: FolderStore, root: Path) -> None:
+    key = "d/" * 300 + "x.txt"
+    (root / key).parent.mkdir(parents=True)
+    (root / key).write_text("deep")
+    assert keys(store) == [key]
+    assert read(store, key) == b"deep"

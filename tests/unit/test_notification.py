@@ -1,0 +1,172 @@
+"""Bodies of notifications become events. The bodies have the shape of those that real servers sent."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from s3_to_milvus.adapters.events.notification import decode
+from s3_to_milvus.domain.objects import EventType, ObjectEvent, ObjectRef
+from s3_to_milvus.errors import Rejected
+
+KOREAN = "한글 폴더/a+b (1).txt"
+
+
+def record(key: str, name: str = "ObjectCreated:Put", source: str = "aws:s3", **s3_object: Any) -> dict[str, Any]:
+    return {
+        "eventVersion": "2.6",
+        "eventSource": source,
+        "awsRegion": "us-east-1",
+        "eventTime": "2026-11-23T00:54:57.328Z",
+        "eventName": name,
+        "userIdentity": {"principalId": "EXAMPLE"},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {"x-amz-request-id": "6c2a8abc", "x-amz-id-2": "EXAMPLE"},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": "c1",
+            "bucket": {"name": "nb-sqs", "ownerIdentity": {"principalId": "EXAMPLE"}, "arn": "arn:aws:s3:::nb-sqs"},
+            "object": {"key": key, "size": 1, "eTag": "c4ca4238", "sequencer": "00000660E7010EF865", **s3_object},
+        },
+    }
+
+
+def keys(body: object) -> list[str]:
+    return [event.ref.key for event in decode(body)]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "%ED%95%9C%EA%B8%80+%ED%8F%B4%EB%8D%94/a%2Bb+%281%29.txt",  # AWS, ministack
+        "%ED%95%9C%EA%B8%80+%ED%8F%B4%EB%8D%94%2Fa%2Bb+%281%29.txt",  # moto
+        "%ED%95%9C%EA%B8%80%20%ED%8F%B4%EB%8D%94/a%2Bb%20%281%29.txt",  # LocalStack
+    ],
+)
+def test_keys_of_s3_are_decoded_once(encoded: str) -> None:
+    assert keys({"Records": [record(encoded)]}) == [KOREAN]
+    assert keys({"Records": [record("a%252Fb.txt")]}) == ["a%2Fb.txt"]
+
+
+def test_all_records_of_a_message_count() -> None:
+    body = {
+        "Records": [
+            record("a.txt"),
+            record("b.txt", "ObjectRemoved:DeleteMarkerCreated", versionId="v1"),
+            record("c.txt", "s3:ObjectRemoved:Delete"),
+            record("d.txt", "LifecycleExpiration:Delete"),
+            record("e.txt", "ObjectRestore:Completed"),
+        ]
+    }
+    assert decode(body) == [
+        ObjectEvent(ObjectRef("nb-sqs", "a.txt"), EventType.UPLOAD),
+        ObjectEvent(ObjectRef("nb-sqs", "b.txt"), EventType.DELETE),
+        ObjectEvent(ObjectRef("nb-sqs", "c.txt"), EventType.DELETE),
+        ObjectEvent(ObjectRef("nb-sqs", "d.txt"), EventType.DELETE),
+        ObjectEvent(ObjectRef("nb-sqs", "e.txt"), EventType.UNKNOWN),
+    ]
+
+
+def test_each_kind_of_server_spells_keys_in_its_own_way() -> None:
+    minio = record("%ED%95%9C%EA%B8%80.txt", "s3:ObjectCreated:Put", "minio:s3")
+    assert decode({"EventName": "s3:ObjectCreated:Put", "Key": "nb-sqs/한글.txt", "Records": [minio]}) == [
+        ObjectEvent(ObjectRef("nb-sqs", "한글.txt"), EventType.UPLOAD)
+    ]
+    assert keys({"Records": [record("a+b%20c.txt", source="ceph:s3", versionId="")]}) == ["a+b%20c.txt"]
+    assert keys({"Records": [record("a+b.txt", source="new:s3")]}) == ["a+b.txt", "a b.txt"]
+
+
+@pytest.mark.parametrize(("key", "expected"), [("100%.txt", "100%.txt"), ("%FF.txt", "%FF.txt"), ("%zz", "%zz")])
+def test_what_is_no_encoded_key_is_taken_as_it_is(key: str, expected: str) -> None:
+    assert keys({"Records": [record(key)]}) == [expected]
+
+
+def test_test_messages_are_no_events() -> None:
+    body = {
+        "Service": "Amazon S3",
+        "Event": "s3:TestEvent",
+        "Time": "2026-11-23T00:54:57.000Z",
+        "Bucket": "nb-sqs",
+        "RequestId": "b6b3682b",
+        "HostId": "1b7c3fca",
+    }
+    assert decode(body) == []
+    assert decode({"Records": []}) == []
+
+
+def test_the_original_shape_marks_both_readings_of_a_key() -> None:
+    body = {"bucket_name": "docs", "file_key": "a+b%20c.txt", "event_type": "upload"}
+    assert decode(body) == [
+        ObjectEvent(ObjectRef("docs", "a+b%20c.txt"), EventType.UPLOAD),
+        ObjectEvent(ObjectRef("docs", "a b c.txt"), EventType.UPLOAD),
+    ]
+    assert decode({"bucket_name": "docs", "file_key": "한글.txt", "event_type": "delete"}) == [
+        ObjectEvent(ObjectRef("docs", "한글.txt"), EventType.DELETE)
+    ]
+    assert decode({"bucket_name": "docs", "file_key": "folder/"}) == [ObjectEvent(ObjectRef("docs", "folder/"))]
+    assert keys({"bucket_name": "docs", "file_key": "100%+\u00e9%FF", "event_type": "renamed"}) == ["100%+\u00e9%FF"]
+
+
+def test_ours_is_taken_as_it_is() -> None:
+    assert decode({"bucket": "docs", "key": "a+b%20c.txt", "etag": "e", "version_id": "v"}) == [
+        ObjectEvent(ObjectRef("docs", "a+b%20c.txt"))
+    ]
+    assert keys([{"bucket": "docs", "key": "1"}, {"bucket": "docs", "key": "2"}]) == ["1", "2"]
+    assert decode([]) == []
+
+
+def test_json_within_text_is_unwrapped() -> None:
+    body = {"bucket": "docs", "key": "한글"}
+    assert keys(json.dumps(body)) == keys(json.dumps(body).encode()) == keys(json.dumps(json.dumps(body))) == ["한글"]
+
+
+NOT_UNDERSTOOD: tuple[object, ...] = (
+    None,
+    7,
+    "",
+    "no json",
+    b"\xff\xfe",
+    "[" * 100_000,
+    {},
+    [[]],
+    [None],
+    {"Records": "x"},
+    {"Records": [None]},
+    {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
+    {"Records": [{"s3": None}]},
+    {"Records": [{"s3": {"bucket": "b", "object": "k"}}]},
+    {"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": None}}}]},
+    {"Records": [record("good.txt"), {"s3": {}}]},
+    {"Records": [{**record("a"), "s3": {"bucket": {"name": ""}, "object": {"key": "a"}}}]},
+    {"bucket_name": "b"},
+    {"bucket_name": "b", "file_key": ""},
+    {"bucket_name": "b", "file_key": ["a"]},
+    {"bucket_name": 1, "file_key": "a"},
+    {"bucket_name": "b", "file_key": "a", "event_type": {}},
+    {"bucket": "", "key": "a"},
+    {"bucket": "b", "key": "\ud800"},
+    {"bucket": "\udcff", "key": "a"},
+    {"bucket": "b", "key": "x" * 4_097},
+    {"account": "a", "action": "PutObject", "bucket": "b", "object": {"key": "a"}},
+)
+
+
+@pytest.mark.parametrize("number", range(len(NOT_UNDERSTOOD)))
+def test_what_nobody_understands_is_rejected(number: int) -> None:
+    with pytest.raises(Rejected) as caught:
+        decode(NOT_UNDERSTOOD[number])
+    assert len(caught.value.message) < 500
+
+
+def test_records_with_odd_sources_do_not_crash() -> None:
+    odd = {**record("a.txt"), "eventSource": ["x"], "eventName": {"y": 1}}
+    assert decode({"Records": [odd]}) == [ObjectEvent(ObjectRef("nb-sqs", "a.txt"))]
+
+
+def test_decoding_is_cheap() -> None:
+    body = json.dumps({"Records": [record("%ED%95%9C+a.txt")] * 10})
+    started = time.process_time()
+    for _ in range(200):
+        decode(body)
+    assert time.process_time() - started < 1.0
