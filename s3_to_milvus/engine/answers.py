@@ -112,8 +112,11 @@ def _orphan(orphan: Orphan) -> Answer:
 
 
 def object_line(status: ObjectStatus) -> Answer:
-    """One object in a list. The error is that of the last attempt, else the one that the record keeps."""
+    """One object in a list. The error is that of the newest attempt; what the record keeps of it says what to do, too."""
     record = status.record
+    kept = (record.error_code, record.error) if record else ("", "")
+    newest = (status.error_code, status.error)
+    code, error = kept if kept[1] and status.state is ObjectState.FAILED else newest if newest[0] else kept
     return {
         "id": status.ref.object_id,
         "bucket": status.ref.bucket,
@@ -123,8 +126,8 @@ def object_line(status: ObjectStatus) -> Answer:
         "indexed_at": record.indexed_at if record else None,
         "attempts": status.attempts,
         "due": status.due,
-        "error_code": status.error_code or (record.error_code if record else ""),
-        "error": status.error or (record.error if record else ""),
+        "error_code": code,
+        "error": error,
     }
 
 

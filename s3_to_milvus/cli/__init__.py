@@ -1,0 +1,1 @@
+"""The command line: thin over the engine, or over the service that owns the data."""

@@ -1,0 +1,98 @@
+"""What commands ask for, and who answers: the engine in this process, or the service that owns the data."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from s3_to_milvus.settings import Settings
+
+__all__ = ["Answer", "Checked", "Desk", "OnProgress", "Step", "Synced", "load_settings", "open_desk"]
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a piece of work is."""
+
+    done: int = 0
+    total: int = 0
+    chunks: int = 0
+
+
+OnProgress = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The report of a sync, how many of its failures are still being tried again, and the first of them."""
+
+    report: Answer
+    retrying: int = 0
+    failures: list[Answer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found (after a repair: what is left), and how much was repaired."""
+
+    report: Answer
+    repaired: int = 0
+
+
+class Desk(Protocol):
+    """Every answer is as the JSON of the command prints it."""
+
+    is_remote: bool
+
+    def sync(self, source: str, *, is_dry_run: bool, is_confirmed: bool, on_progress: OnProgress) -> Synced:
+        """Bring a source in line."""
+
+    def search(self, query: str, top: int, collection: str | None) -> Answer:
+        """Hits for a question."""
+
+    def status(self) -> Answer:
+        """The state of everything."""
+
+    def find(self, key: str) -> list[Answer]:
+        """Every object with this key, with timeline and chunks."""
+
+    def retry(self, ids: Sequence[str] | None, on_progress: OnProgress) -> int:
+        """Try objects again (None: all that failed) and wait for them, where waiting is ours; how many."""
+
+    def check(self, *, is_repairing: bool, on_progress: OnProgress) -> Checked:
+        """Compare bucket, ledger and Milvus."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+def load_settings(**arguments: object) -> "Settings":
+    """The settings, with arguments of the command line (None: not given) before everything else."""
+    from s3_to_milvus.settings import load
+
+    return load(arguments)
+
+
+@contextmanager
+def open_desk(sources: Sequence[str] = ()) -> Iterator[Desk]:
+    """The service where one owns the data folder, else the engine here. Raises `DataInUse` when a command does."""
+    from s3_to_milvus.bootstrap import owner_of
+
+    settings = load_settings()
+    owner = owner_of(settings.data_dir)
+    desk: Desk
+    if owner is not None and owner.url:
+        from s3_to_milvus.cli.remote import Remote
+
+        desk = Remote(owner.url, owner.pid, settings.data_dir)
+    else:
+        from s3_to_milvus.cli.direct import Direct
+
+        desk = Direct(settings, sources)
+    try:
+        yield desk
+    finally:
+        desk.close()

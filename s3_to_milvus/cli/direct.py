@@ -1,0 +1,124 @@
+"""The engine in this process, for as long as one command lasts."""
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from s3_to_milvus.bootstrap import build, configure_logging
+from s3_to_milvus.cli.desk import Answer, Checked, OnProgress, Step, Synced
+from s3_to_milvus.engine.answers import (
+    check_answer,
+    collection_lines,
+    failure_lines,
+    object_answer,
+    search_answer,
+    status_answer,
+    status_details,
+    sync_answer,
+)
+from s3_to_milvus.engine.mirror import Progress
+from s3_to_milvus.engine.observe import log
+from s3_to_milvus.errors import S3ToMilvusError
+from s3_to_milvus.ports import SourceEntry
+
+if TYPE_CHECKING:
+    from s3_to_milvus.settings import Settings
+
+__all__ = ["Direct"]
+
+_FAILURES = 20
+
+
+class Direct:
+    """Builds the application; starts its workers only for commands that need them."""
+
+    is_remote = False
+
+    def __init__(self, settings: "Settings", sources: Sequence[str] = ()) -> None:
+        """``sources`` are watched, too, once `watch` is called. Raises what building raises."""
+        quiet = settings.log if settings.places_of("log.level") else settings.log.model_copy(update={"level": "error"})
+        configure_logging(quiet)
+        self._settings = settings
+        self._application = build(settings, list(sources))
+        self._mirror = self._application.mirror
+        self._is_working = False
+
+    def watch(self) -> None:
+        """Become the whole service but for its HTTP door: watchers, scans, workers."""
+        configure_logging(self._settings.log)
+        self._is_working = True
+        self._application.start()
+
+    def wait(self) -> None:
+        """Until somebody stops us."""
+        threading.Event().wait()
+
+    def sync(self, source: str, *, is_dry_run: bool, is_confirmed: bool, on_progress: OnProgress) -> Synced:
+        """See `Desk.sync`."""
+        entry = self._application.open_source(source)
+        if is_dry_run:
+            report = self._mirror.plan(entry)
+        else:
+            self._work()
+            report = self._mirror.sync(
+                entry, is_removal_confirmed=is_confirmed, on_progress=lambda progress: on_progress(_step(progress))
+            )
+        return Synced(sync_answer(report), report.retrying, failure_lines(self._mirror, entry, _FAILURES))
+
+    def search(self, query: str, top: int, collection: str | None) -> Answer:
+        """See `Desk.search`."""
+        return search_answer(query, self._mirror.search(query, top, collection))
+
+    def status(self) -> Answer:
+        """See `Desk.status`."""
+        status = self._mirror.status()
+        lines = collection_lines(status.collections, self._mirror.parts.vectors.count)
+        return status_answer(status, lines) | status_details(status)
+
+    def find(self, key: str) -> list[Answer]:
+        """See `Desk.find`."""
+        mirror = self._mirror
+        return [object_answer(each, mirror.timeline(each.ref), mirror.chunks(each)) for each in mirror.find(key)]
+
+    def retry(self, ids: Sequence[str] | None, on_progress: OnProgress) -> int:
+        """See `Desk.retry`."""
+        sources = self._open_known()
+        ledger = self._mirror.parts.ledger
+        refs = None if ids is None else [ref for each in ids if (ref := ledger.find(each)) is not None]
+        count = self._mirror.retry(refs)
+        if count:
+            self._work()
+            self._mirror.wait(sources, lambda: on_progress(Step()))
+        return count
+
+    def check(self, *, is_repairing: bool, on_progress: OnProgress) -> Checked:
+        """See `Desk.check`."""
+        sources = self._open_known()
+        if not is_repairing:
+            return Checked(check_answer(self._mirror.check(sources)))
+        self._work()
+        repaired, report = self._mirror.repair(sources, lambda: on_progress(Step()))
+        return Checked(check_answer(report), repaired)
+
+    def close(self) -> None:
+        """See `Desk.close`."""
+        self._application.stop()
+
+    def _work(self) -> None:
+        if not self._is_working:
+            self._is_working = True
+            self._mirror.start()
+
+    def _open_known(self) -> list[SourceEntry]:
+        """Every source that was ever mirrored and can be opened now."""
+        entries = []
+        for entry in self._mirror.parts.ledger.sources():
+            try:
+                entries.append(self._application.open_source(entry.uri))
+            except S3ToMilvusError as error:
+                log.error("source.not_opened", uri=entry.uri, message=error.message)
+        return entries
+
+
+def _step(progress: Progress) -> Step:
+    return Step(progress.done, progress.total, progress.chunks)

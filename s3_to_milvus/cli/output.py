@@ -1,0 +1,74 @@
+"""Answers on stdout: JSON for programs, plain lines and tables for people. Everything else goes to stderr."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+__all__ = ["json_option", "note", "print_json", "print_table", "shown", "size_of", "time_of"]
+
+# Control characters could drive the terminal, bidirectional ones could make a name look like another one.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+def shown(text: str) -> str:
+    """Text from outside as it may be shown in a terminal: what is not a visible character is spelled out."""
+    return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def note(text: str) -> None:
+    """A remark for people, on stderr."""
+    click.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON, readable where the terminal can show it, always exact."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        text = json.dumps(value)
+    click.echo(text)
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[int] = ()) -> None:
+    """Columns under their heads, wide characters counted right; ``numbers`` are the columns to put to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place, name in enumerate(head):
+        table.add_column(name, justify="right" if place in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(f"{cell:,}" if isinstance(cell, int) else str(cell))) for cell in row))
+    is_terminal = sys.stdout.isatty()
+    Console(file=sys.stdout, width=None if is_terminal else 10_000, markup=False, emoji=False, highlight=False).print(
+        table
+    )
+
+
+def time_of(epoch_s: float | None) -> str:
+    """A time as the clock on the wall shows it."""
+    from datetime import datetime
+
+    if epoch_s is None:
+        return ""
+    return datetime.fromtimestamp(epoch_s).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def size_of(size_bytes: int) -> str:
+    """Bytes in a unit that reads well."""
+    if size_bytes < 1_000:
+        return f"{size_bytes} bytes"
+    size = float(size_bytes)
+    for unit in ("kB", "MB", "GB"):
+        size /= 1_000
+        if size < 1_000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1_000:.1f} TB"

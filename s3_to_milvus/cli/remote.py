@@ -1,0 +1,177 @@
+"""The service that owns the data, asked over HTTP."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import ProxyHandler, Request, build_opener
+
+from s3_to_milvus.cli.desk import Answer, Checked, OnProgress, Step, Synced
+from s3_to_milvus.errors import ConfigError, FatalError, RemovalGuard, S3ToMilvusError, Unavailable
+
+__all__ = ["Remote", "error_of"]
+
+_TOKEN_FILE = "door.token"  # noqa: S105 - the name of the file, not what is in it
+_CONNECT_S = 10.0
+_ANSWER_S = 120.0
+_SETTLED = ("indexed", "empty", "failed")
+_WAIT_FOR = 100
+
+
+class Remote:
+    """Speaks to the service on this machine; never through a proxy."""
+
+    is_remote = True
+
+    def __init__(self, url: str, pid: int, data_dir: Path) -> None:
+        self._url = url.rstrip("/")
+        self._pid = pid
+        self._token = data_dir / _TOKEN_FILE
+        self._opener = build_opener(ProxyHandler({}))
+
+    def sync(self, source: str, *, is_dry_run: bool, is_confirmed: bool, on_progress: OnProgress) -> Synced:
+        """See `Desk.sync`. A folder is named as the service finds it, too."""
+        if "://" not in source:
+            source = str(Path(source).expanduser().resolve())
+        body = {"source": source, "dry_run": is_dry_run, "yes": is_confirmed}
+        job = self._job("sync", body, on_progress)
+        return Synced(job["report"], job.get("retrying", 0), job.get("failures", []))
+
+    def search(self, query: str, top: int, collection: str | None) -> Answer:
+        """See `Desk.search`."""
+        return self._ask("POST", "/api/v1/search", {"query": query, "top": top, "collection": collection})
+
+    def status(self) -> Answer:
+        """See `Desk.status`."""
+        return self._ask("GET", "/api/v1/status")
+
+    def find(self, key: str) -> list[Answer]:
+        """See `Desk.find`."""
+        query = quote(key, safe="", errors="surrogateescape")
+        lines = self._ask("GET", f"/api/v1/objects?key={query}")["objects"]
+        return [self._ask("GET", f"/api/v1/objects/{line['id']}") for line in lines]
+
+    def retry(self, ids: Sequence[str] | None, on_progress: OnProgress) -> int:
+        """See `Desk.retry`. Named objects are waited for; all that failed are tried in the service's own time."""
+        body: Answer = {"all": True} if ids is None else {"keys": list(ids)}
+        count: int = self._ask("POST", "/api/v1/retry", body)["retried"]
+        for object_id in (ids or ())[:_WAIT_FOR]:
+            for _ in _ticks():
+                on_progress(Step())
+                if not self._is_on_its_way(object_id):
+                    break
+        return count
+
+    def check(self, *, is_repairing: bool, on_progress: OnProgress) -> Checked:
+        """See `Desk.check`."""
+        job = self._job("check", {"repair": is_repairing}, on_progress)
+        return Checked(job["report"], job.get("repaired", 0))
+
+    def close(self) -> None:
+        """See `Desk.close`."""
+        self._opener.close()
+
+    def _is_on_its_way(self, object_id: str) -> bool:
+        """True until an attempt has ended; one that is put off for another try has ended, too."""
+        try:
+            found = self._ask("GET", f"/api/v1/objects/{object_id}")
+        except S3ToMilvusError as error:
+            if isinstance(error, _Answered) and error.code == "unknown_object":
+                return False
+            raise
+        return found["state"] not in _SETTLED and not found["error_code"]
+
+    def _job(self, kind: str, body: Answer, on_progress: OnProgress) -> Answer:
+        job = self._ask("POST", f"/api/v1/{kind}", body)
+        for _ in _ticks():
+            on_progress(Step(**job["progress"]))
+            if job["state"] != "running":
+                break
+            job = self._ask("GET", f"/api/v1/{kind}/{job['job']}")
+        if job["problem"] is not None:
+            raise error_of(job["problem"])
+        return job
+
+    def _ask(self, method: str, path: str, body: Answer | None = None) -> Answer:
+        """One request; a service that is just starting is waited for."""
+        deadline = time.monotonic() + _CONNECT_S
+        while True:
+            try:
+                return self._once(method, path, body)
+            except HTTPError as error:
+                with error:
+                    raise error_of(_problem(error)) from None
+            except (URLError, http.client.HTTPException, OSError) as error:
+                if not _is_refused(error) or time.monotonic() > deadline:
+                    raise Unavailable(
+                        f"The service (process {self._pid}) owns the data, but does not answer at {self._url}.",
+                        hint="Wait for it, or stop it and run the command again.",
+                    ) from error
+                time.sleep(0.1)
+
+    def _once(self, method: str, path: str, body: Answer | None) -> Answer:
+        headers = {"Accept": "application/json"}
+        if self._token.exists():
+            headers["Authorization"] = f"Bearer {self._token.read_text(encoding='ascii')}"
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(body).encode()
+        request = Request(self._url + path, data, headers, method=method)  # noqa: S310 - our own http URL
+        with self._opener.open(request, timeout=_ANSWER_S) as answer:
+            found: Answer = json.load(answer)
+            return found
+
+
+class _Answered(ConfigError):
+    """A refusal of the service with a code that no class of ours has: we asked for something wrong."""
+
+    def __init__(self, problem: Answer) -> None:
+        super().__init__(str(problem.get("message", "")), hint=str(problem.get("hint", "")))
+        self.code = str(problem.get("code", "error"))  # type: ignore[misc]
+
+
+def error_of(problem: Answer) -> S3ToMilvusError:
+    """The error that the service named, of the same class as here."""
+    message, hint = str(problem.get("message", "")), str(problem.get("hint", ""))
+    code = problem.get("code")
+    if code == RemovalGuard.code:
+        removals, indexed = int(problem.get("removals", 0)), int(problem.get("indexed", 0))
+        return RemovalGuard(message, removals=removals, indexed=indexed, hint=hint)
+    if code == "defect":
+        return FatalError(message, hint=hint)
+    known = next((each for each in _families(S3ToMilvusError) if each.code == code), None)
+    return known(message, hint=hint) if known else _Answered(problem)
+
+
+def _families(above: type[S3ToMilvusError]) -> Iterator[type[Any]]:
+    for each in above.__subclasses__():
+        if each.__module__ == S3ToMilvusError.__module__:
+            yield each
+            yield from _families(each)
+
+
+def _problem(error: HTTPError) -> Answer:
+    try:
+        found = json.load(error)
+        return {**found, "message": found["detail"]}
+    except (ValueError, KeyError, TypeError):
+        return {"code": "error", "message": f"The service answered {error.code} {error.reason}.", "hint": ""}
+
+
+def _is_refused(error: Exception) -> bool:
+    cause = getattr(error, "reason", error)
+    return isinstance(cause, ConnectionRefusedError)
+
+
+def _ticks() -> Iterator[None]:
+    """Now, and then again and again, less often with time."""
+    pause_s = 0.02
+    while True:
+        yield
+        time.sleep(pause_s)
+        pause_s = min(0.5, pause_s * 1.5)

@@ -1,0 +1,1 @@
+"""The HTTP door: events in, searches and status out, a plain page for people."""

@@ -1,0 +1,129 @@
+"""The ASGI application: doors, workers, watchers and scans in one process."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from s3_to_milvus.engine.observe import log
+from s3_to_milvus.errors import S3ToMilvusError
+from s3_to_milvus.web import api, events, health, page
+from s3_to_milvus.web.door import Door
+from s3_to_milvus.web.gate import Gate
+from s3_to_milvus.web.listening import address_of_server, url_of
+from s3_to_milvus.web.problems import add_handlers
+from s3_to_milvus.web.schema import add_schema
+
+if TYPE_CHECKING:
+    from s3_to_milvus.bootstrap import Application
+
+__all__ = ["create_app"]
+
+Build = Callable[[], "Application"]
+_STOP_S = 5.0
+
+
+def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI:
+    """The whole service as an ASGI application; nothing is read or opened before its lifespan begins.
+
+    ``build`` makes the application (by default from the settings), ``url`` is where it answers (by default found out).
+    """
+
+    def own_names() -> tuple[str, ...]:
+        door = getattr(app.state, "door", None)
+        return door.own_names if isinstance(door, Door) else ()
+
+    def heard(host: str, port: int) -> None:
+        door = getattr(app.state, "door", None)
+        if url is None and isinstance(door, Door):
+            door.announce(url_of(host, port))
+
+    app = FastAPI(
+        title="s3-to-milvus",
+        summary="Keeps Milvus equal to what lies in an object store, and searches it.",
+        version=_version(),
+        lifespan=_lifespan(build or _from_settings, url),
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False},
+    )
+    app.add_middleware(Gate, own_names=own_names, heard=heard)
+    add_handlers(app)
+    add_schema(app)
+    for router in (events.router, api.router, health.router, page.router):
+        app.include_router(router)
+    app.mount("/static/swagger", StaticFiles(directory=page.swagger_files(), check_dir=False), "swagger")
+    app.mount("/static", StaticFiles(directory=page.STATIC), "static")
+    return app
+
+
+def _from_settings() -> "Application":
+    from s3_to_milvus.bootstrap import build, configure_logging
+    from s3_to_milvus.settings import load
+
+    settings = load()
+    configure_logging(settings.log)
+    return build(settings)
+
+
+def _lifespan(build: Build, url: str | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            app.state.door = await asyncio.to_thread(_open, build, url)
+        except S3ToMilvusError as error:
+            app.state.failure = error
+            raise
+        try:
+            yield
+        finally:
+            door, app.state.door = app.state.door, None
+            await _close(door)
+
+    return lifespan
+
+
+def _open(build: Build, url: str | None) -> Door:
+    from s3_to_milvus.bootstrap import decode_event
+
+    application = build()
+    try:
+        door = Door(application, decode_event)
+        door.write_token()
+        application.start()
+        settings = application.settings
+        door.announce(url or url_of(*address_of_server((settings.host, settings.port))))
+    except BaseException:
+        application.stop()
+        raise
+    return door
+
+
+async def _close(door: Door) -> None:
+    """Stop in a thread of its own, which cannot keep the process from ending when it takes too long."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        try:
+            door.close()
+        finally:
+            loop.call_soon_threadsafe(stopped.set)
+
+    threading.Thread(target=stop, name="s2m-stop", daemon=True).start()
+    try:
+        await asyncio.wait_for(stopped.wait(), _STOP_S)
+    except TimeoutError:
+        log.error("service.stop_timed_out", seconds=_STOP_S)
+
+
+def _version() -> str:
+    try:
+        return version("s3-to-milvus")
+    except PackageNotFoundError:
+        return "0"

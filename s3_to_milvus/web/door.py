@@ -1,0 +1,97 @@
+"""What the requests of one running service share."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+
+from s3_to_milvus.domain.objects import ObjectEvent
+from s3_to_milvus.engine.answers import Answer, collection_lines, status_answer, status_details
+from s3_to_milvus.engine.observe import log
+from s3_to_milvus.errors import S3ToMilvusError, Unavailable
+from s3_to_milvus.web.intake import Intake
+from s3_to_milvus.web.jobs import Jobs
+
+if TYPE_CHECKING:
+    from s3_to_milvus.bootstrap import Application
+
+__all__ = ["TOKEN_FILE", "Door", "door_of"]
+
+TOKEN_FILE = "door.token"  # noqa: S105 - the name of the file, not what is in it
+_FRESH_S = 1.0
+
+
+class Door:
+    """The application behind the door, its jobs, and the token that only who reads the data folder knows."""
+
+    def __init__(self, application: "Application", decode: Callable[[object], list[ObjectEvent]]) -> None:
+        self.application = application
+        self.mirror = application.mirror
+        self.decode = decode
+        self.jobs = Jobs()
+        self.intake = Intake(application.mirror.take)
+        self.token = secrets.token_urlsafe(32)
+        self._url = ""
+        self._status: Answer = {}
+        self._status_at = -_FRESH_S
+        self._status_lock = threading.Lock()
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The name that the settings give this service."""
+        return (self.application.settings.host.lower(),)
+
+    def write_token(self) -> None:
+        """Leave the token where commands on this machine find it; nobody else may read it."""
+        path = Path(self.application.settings.data_dir) / TOKEN_FILE
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_text(self.token, encoding="ascii")
+
+    def announce(self, url: str) -> None:
+        """Say where the service answers, so that commands on this machine find it."""
+        if url != self._url:
+            self._url = url
+            self.application.announce(url)
+
+    def status(self) -> Answer:
+        """The state of everything, at most a second old, so that many readers cost what one costs."""
+        with self._status_lock:
+            if time.monotonic() - self._status_at >= _FRESH_S:
+                status = self.mirror.status()
+                collections = collection_lines(status.collections, self._count)
+                self._status = status_answer(status, collections) | status_details(status)
+                self._status_at = time.monotonic()
+            return self._status
+
+    def is_known(self, uri: str) -> bool:
+        """True for a source that is mirrored already, as it is spelled in the ledger."""
+        entries = [*self.application.sources, *self.mirror.parts.ledger.sources()]
+        return any(uri in (entry.uri, entry.uri.rstrip("/")) for entry in entries)
+
+    def close(self) -> None:
+        """Stop the application; within seconds."""
+        self.intake.close()
+        try:
+            (Path(self.application.settings.data_dir) / TOKEN_FILE).unlink(missing_ok=True)
+        finally:
+            self.application.stop()
+
+    def _count(self, name: str) -> int:
+        try:
+            return self.mirror.parts.vectors.count(name)
+        except S3ToMilvusError as error:
+            log.warning("status.count_failed", collection=name, code=error.code)
+            return 0
+
+
+def door_of(request: Request) -> Door:
+    """The door of the running service. Raises `Unavailable` before it has started and after it stopped."""
+    door = getattr(request.app.state, "door", None)
+    if not isinstance(door, Door):
+        raise Unavailable("The service is starting or stopping.", hint="Try again in a second.")
+    return door

@@ -1,0 +1,170 @@
+"""What every request passes: size limit, the service's own names, no writes from foreign pages, security headers."""
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from s3_to_milvus.engine.observe import log
+from s3_to_milvus.errors import S3ToMilvusError
+from s3_to_milvus.web.problems import Problem, problem
+
+__all__ = ["CONTENT_SECURITY_POLICY", "MAX_BODY_BYTES", "Gate", "is_own_name"]
+
+MAX_BODY_BYTES = 1 << 20
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+_HEADERS = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def is_own_name(host: str, known: Iterable[str]) -> bool:
+    """True for a Host header that no foreign domain name can stand behind: an address, localhost, a known name."""
+    name = _without_port(host).lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost") or name in known:
+        return True
+    return _address_of(name) is not None
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def _address_of(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
+
+
+class Gate:
+    """Pure ASGI, since it stands before every event: it costs microseconds.
+
+    ``own_names`` gives further names that the service may be called by over loopback; ``heard`` is told the address
+    of the socket that the first request came in by.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        own_names: Callable[[], Iterable[str]] = tuple,
+        heard: Callable[[str, int], None] = lambda host, port: None,
+    ) -> None:
+        self.app = app
+        self._own_names = own_names
+        self._heard = heard
+        self._is_first = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A start that fails for a reason we know is told in two lines, not by a traceback."""
+
+        async def send_plainly(message: Message) -> None:
+            error = getattr(scope["app"].state, "failure", None)
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, S3ToMilvusError):
+                hint = f"\nhint: {error.hint}" if error.hint else ""
+                message = {**message, "message": f"error: {error.message}{hint}"}
+            await send(message)
+
+        await self.app(scope, receive, send_plainly)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_begun = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal is_begun
+            if message["type"] == "http.response.start":
+                is_begun = True
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        self._hear(scope)
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send_guarded)
+            return
+        try:
+            await self.app(scope, _limited(receive), send_guarded)
+        except Exception as error:
+            log.exception("request.failed", method=scope["method"], error=type(error).__name__)
+            if is_begun:
+                raise
+            defect = problem(500, "defect", "Unexpected failure. This is a defect of s3-to-milvus.", "See the log.")
+            await defect(scope, receive, send_guarded)
+
+    def _hear(self, scope: Scope) -> None:
+        server = scope.get("server")
+        if self._is_first and server and _address_of(server[0]) is not None:
+            self._is_first = False
+            self._heard(server[0], server[1])
+
+    def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> Problem | None:
+        if _is_too_long(headers):
+            return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+        if _is_loopback(scope) and not is_own_name(headers.get(b"host", "localhost"), self._own_names()):
+            return _refuse(HTTPStatus.MISDIRECTED_REQUEST, "This service is not called by that name here.")
+        if scope["method"] not in _READING and _is_foreign_page(headers):
+            return _refuse(HTTPStatus.FORBIDDEN, "A page of another site may not change anything here.")
+        return None
+
+
+def _refuse(status: HTTPStatus, detail: str) -> Problem:
+    return problem(int(status), status.name.lower(), detail)
+
+
+def _is_too_long(headers: dict[bytes, str]) -> bool:
+    length = headers.get(b"content-length", "0")
+    return length.isdecimal() and int(length) > MAX_BODY_BYTES
+
+
+def _is_loopback(scope: Scope) -> bool:
+    """True when the connection came in by a loopback address, where a rebound domain name would come in, too."""
+    server: tuple[str, Any] | None = scope.get("server")
+    address = _address_of(server[0]) if server else None
+    return address is not None and address.is_loopback
+
+
+def _is_foreign_page(headers: dict[bytes, str]) -> bool:
+    """True when a browser says that a page of another origin sends this request. Programs say nothing of the kind."""
+    site = headers.get(b"sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get(b"origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get(b"host")
+
+
+def _limited(receive: Receive) -> Receive:
+    """Refuses a body that turns out longer than allowed while it comes in."""
+    size = 0
+
+    async def receive_limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY_BYTES:
+            raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+        return message
+
+    return receive_limited
