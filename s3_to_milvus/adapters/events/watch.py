@@ -17,7 +17,7 @@ __all__ = ["FolderWatch"]
 
 _DEBOUNCE_MS = 60
 _STEP_MS = 15  # a change is told after one to two steps without another one
-_LOOK_MS = 500  # how often the roots themselves are looked at
+_LOOK_MS = 200  # how often the roots themselves are looked at
 _MAX_PREFIXES = 100
 _MAX_FAILED_STARTS = 3
 

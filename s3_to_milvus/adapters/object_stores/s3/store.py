@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from s3_to_milvus.domain.objects import ListedObject, ObjectRef, ObjectVersion
 from s3_to_milvus.ports import Unchanged
@@ -28,7 +28,7 @@ class S3Store:
     class Options(BaseModel):
         """Where the server is and who we are. ``verify`` False accepts any certificate: for tests only."""
 
-        model_config = ConfigDict(extra="forbid", frozen=True)
+        model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
         endpoint_url: str | None = None
         region: str | None = None
@@ -41,6 +41,12 @@ class S3Store:
         max_connections: int = Field(default=32, ge=1)
         connect_timeout_s: float = Field(default=10.0, gt=0)
         read_timeout_s: float = Field(default=60.0, gt=0)
+
+        @model_validator(mode="after")
+        def _credentials_come_together(self) -> Self:
+            if (self.access_key_id is None) != (self.secret_access_key is None):
+                raise ValueError("access_key_id and secret_access_key are set together, or not at all")
+            return self
 
     def __init__(self, options: Options, *, sleep: Callable[[float], None] = time.sleep) -> None:
         from s3_to_milvus.adapters.object_stores.s3.client import make_client
