@@ -46,6 +46,7 @@ LANE_NUMBERS = {Lane.LIVE: 0, Lane.BACKFILL: 1}
 _SUSPICIONS = (Suspicion.NONE, Suspicion.TAKEOVER, Suspicion.RECHECK)
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _STATES = {state.value: state for state in ObjectState} | {"retrying": ObjectState.WAITING}
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 _NO_IDS = IdRanges()
 _NO_STATS = RunStats()
 
@@ -135,7 +136,7 @@ def record_values(record: Record | None) -> _Columns:
 
 
 def _ids_json(ids: IdRanges) -> str:
-    return json.dumps(ids.ranges, separators=(",", ":")) if ids else "[]"
+    return _compact(ids.ranges) if ids.ranges else "[]"
 
 
 def _ids_of(text: str) -> IdRanges:
@@ -147,7 +148,7 @@ def _ids_of(text: str) -> IdRanges:
 def garbage_json(known: str | None, collection: str, ids: str) -> str:
     """What was garbage before, and the rows of a replaced record (its JSON column)."""
     pieces = json.loads(known) if known else []
-    return json.dumps([*pieces, [collection, json.loads(ids)]], separators=(",", ":"))
+    return _compact([*pieces, [collection, json.loads(ids)]])
 
 
 def garbage_of(text: str | None) -> tuple[Garbage, ...]:
@@ -213,7 +214,7 @@ def stats_json(stats: RunStats) -> str | None:
     if stats == _NO_STATS:
         return None
     values = [stats.chunks, stats.embedded, stats.size_bytes, stats.stage_seconds]
-    return json.dumps(values, separators=(",", ":"))
+    return _compact(values)
 
 
 def run_of(columns: _Columns) -> Run:
