@@ -60,7 +60,7 @@ def _is_text_codec(name: str) -> bool:
     if name in ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"):
         return False
     try:
-        return isinstance(b"".decode(name), str)
+        return isinstance(b"a".decode(name), str)
     except (LookupError, ValueError, AssertionError):
         return False
 
@@ -140,7 +140,8 @@ def charset_of(sample: bytes, guess: Guess, *, declared: str = "", is_whole: boo
     if is_valid_utf8(sample, is_whole=is_whole) or mostly_utf8(sample):
         return "utf-8"
     named = python_charset(declared) if declared else None
-    if named and named != "utf-8" and _decodes(sample, named):
+    named = None if named == "utf-8" else named
+    if named and _decodes(sample, named):
         return named
     if _is_korean(sample):
         return "cp949"

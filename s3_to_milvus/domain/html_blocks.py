@@ -20,13 +20,12 @@ _KINDS = {
     "figcaption": BlockKind.CAPTION,
     "caption": BlockKind.CAPTION,
 }
-_BLOCKS = frozenset(
-    """
+_BLOCK_NAMES = """
     address article aside blockquote body caption center dd dialog dir div dl dt fieldset figcaption figure footer form
     h1 h2 h3 h4 h5 h6 header hr html li main menu nav ol optgroup option p pre section summary details
     table tbody td tfoot th thead title tr ul
-    """.split()
-)
+"""
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"}
 _SPACE = re.compile(r"\s+")
 _SPACE_RUN = re.compile(r"[^\S\n]+")

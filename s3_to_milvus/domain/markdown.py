@@ -29,13 +29,16 @@ _PLAIN = re.compile(r"[\]*_`~<&\\]")
 _IMAGE_OR_LINK = re.compile(
     r"!?\[([^\[\]]{0,1000})\](?:\([^()\n]{0,1000}(?:\([^()\n]{0,200}\)[^()\n]{0,1000})?\)|\[[^\[\]]{0,200}\])"
 )
-_CODE_SPAN = re.compile(r"(`+)(?!`)([^`]+)\1(?!`)")
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.{1,1000}?)(?<!`)\1(?!`)", re.DOTALL)
 _STRONG = re.compile(r"(\*\*|__|~~)(?=\S)((?:(?!\1).){1,2000}?)(?<=\S)\1", re.DOTALL)
 _STAR = re.compile(r"\*(?=[^\s*])([^*]{1,2000}?)(?<=[^\s*])\*")
 _UNDERSCORE = re.compile(r"(?<!\w)_(?=[^\s_])([^_]{1,2000}?)(?<=[^\s_])_(?!\w)")
 _BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]{0,30}(?:\s[^<>]{0,1000})?/?>|<!--[^<>]{0,2000}-->")
 _AUTOLINK = re.compile(r"<((?:https?|ftp|mailto):[^<>\s]{1,1000})>")
+# Escaped signs wait in a private corner of Unicode while the marks are taken away.
+_ESCAPED = 0x10FE00
+_UNESCAPED = {_ESCAPED + code: chr(code) for code in range(128)}
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
@@ -51,6 +54,9 @@ def inline_text(text: str) -> str:
 
 def _without_marks(text: str) -> str:
     """As `inline_text`, for text without code spans."""
+    has_escapes = "\\" in text
+    if has_escapes:
+        text = _ESCAPE.sub(lambda found: chr(_ESCAPED + ord(found[1])), text)
     if "<" in text:
         text = _TAG.sub("", _BREAK.sub("\n", _AUTOLINK.sub(r"\1", text)))
     if "](" in text or "][" in text:
@@ -61,9 +67,9 @@ def _without_marks(text: str) -> str:
         text = _STAR.sub(r"\1", text)
     if "_" in text:
         text = _UNDERSCORE.sub(r"\1", text)
-    if "\\" in text:
-        text = _ESCAPE.sub(r"\1", text)
-    return html.unescape(text) if "&" in text else text
+    if "&" in text:
+        text = html.unescape(text)
+    return text.translate(_UNESCAPED) if has_escapes else text
 
 
 def markdown_blocks(lines: Iterable[str], page: int | None = None) -> Iterator[Block]:
@@ -76,6 +82,7 @@ class _Reader:
 
     def __init__(self, lines: Iterable[str], page: int | None) -> None:
         self._lines = iter(lines)
+        self._returned: list[str] = []
         self._page = page
         self._held: list[str] = []
         self._held_chars = 0
@@ -83,16 +90,18 @@ class _Reader:
 
     def blocks(self) -> Iterator[Block]:
         """All blocks."""
-        first = next(self._lines, None)
-        if first is None:
-            return
-        if first.rstrip() == "---":
+        first = self._next()
+        if first is not None and first.rstrip() == "---":
             yield from self._front_matter()
-        else:
-            self._lines = chain((first,), self._lines)
-        for line in self._lines:
+        elif first is not None:
+            self._returned.append(first)
+        while (line := self._next()) is not None:
             yield from self._line(line)
         yield from self._flush()
+
+    def _next(self) -> str | None:
+        """The next line, those given back first; None at the end."""
+        return self._returned.pop() if self._returned else next(self._lines, None)
 
     def _line(self, line: str) -> Iterator[Block]:
         """What one line brings to an end or is."""
@@ -164,7 +173,7 @@ class _Reader:
         """The lines up to the closing fence, as they stand."""
         held: list[str] = []
         size = 0
-        for line in self._lines:
+        while (line := self._next()) is not None:
             closing = line.strip()
             if len(closing) >= len(fence) and closing == fence[0] * len(closing):
                 break
@@ -197,10 +206,10 @@ class _Reader:
         yield from table_blocks(chain((header,), rows) if has_header else rows, has_header=has_header, page=self._page)
 
     def _rows(self, width: int) -> Iterator[tuple[str, ...]]:
-        """Rows of a table, each as wide as its header or wider; the line after it goes back into the stream."""
-        for line in self._lines:
+        """Rows of a table, each as wide as its header or wider; the line after it is given back."""
+        while (line := self._next()) is not None:
             if "|" not in line:
-                self._lines = chain((line,), self._lines)
+                self._returned.append(line)
                 return
             cells = _cells(line)
             yield (*cells, *("",) * (width - len(cells)))
@@ -208,7 +217,7 @@ class _Reader:
     def _front_matter(self) -> Iterator[Block]:
         """The lines between the first two rules: a paragraph; without a second rule an ordinary text."""
         held: list[str] = []
-        for line in self._lines:
+        while (line := self._next()) is not None:
             if line.rstrip() in ("---", "..."):
                 for part in bounded("\n".join(held)):
                     yield Block(BlockKind.PARAGRAPH, part, page=self._page)
@@ -216,7 +225,7 @@ class _Reader:
             held.append(line)
             if len(held) > 100 or not (line.strip() == "" or ":" in line or line[0] in " \t-#"):
                 break
-        self._lines = chain(held, self._lines)
+        self._returned.extend(reversed(held))
 
 
 def _cells(line: str) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class HtmlParser:
     # Raise it whenever the same file would give other blocks.
     fingerprint = "html-1"
     media_types = frozenset({HTML, XHTML})
+    preload = ("lxml.etree",)
 
     def __init__(self, options: Options | None = None) -> None:
         from lxml import etree

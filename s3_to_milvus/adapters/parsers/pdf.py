@@ -48,6 +48,7 @@ class PdfParser:
 
     fingerprint = fingerprint_of(_RULES, version("pdf-inspector"), version("pypdfium2"))
     media_types = frozenset({PDF})
+    preload = ("pdf_inspector", "pypdfium2")
 
     def __init__(self, options: Options | None = None) -> None:
         import pdf_inspector
@@ -148,9 +149,10 @@ def _page_blocks(markdown: str, text: str, page: int) -> Iterator[Block]:
     words = Counter(_TOKEN.findall(text))
     if markdown:
         # PDFium knows which hyphens only break a line: where it sees one word, the Markdown gets one.
-        markdown = _BROKEN_WORD.sub(
-            lambda found: found[1] + found[2] if found[1] + found[2] in words else found[0], markdown
-        )
+        if "- " in markdown:
+            markdown = _BROKEN_WORD.sub(
+                lambda found: found[1] + found[2] if found[1] + found[2] in words else found[0], markdown
+            )
         if sum((words & Counter(_TOKEN.findall(markdown))).values()) >= _RECALL * words.total():
             yield from markdown_blocks(clean_text(markdown).split("\n"), page=page)
             return

@@ -1,0 +1,162 @@
+"""What a parsing child may not do: grow without end, outlive the service, read other files, write elsewhere, use TCP.
+
+Every measure is best effort: `enter` returns those that are in force, so that `check` can tell. System call filters
+belong here, too.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import resource
+import select
+import signal
+import struct
+import sys
+import sysconfig
+import tempfile
+from multiprocessing import parent_process
+from pathlib import Path
+
+__all__ = ["allow_cpu_s", "die_with_parent", "enter", "landlock_abi"]
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
+_M_ARENA_MAX = -8
+_MAX_FILES = 128
+_MAX_FILE_BYTES = 1 << 30
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_TRUNCATE, _IOCTL = 1 << 14, 1 << 15
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH")
+_READABLE = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/share",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/fonts",
+    "/dev/urandom",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/sys/devices/system/cpu",
+)
+
+
+def enter(memory_mb: int, folder: Path) -> list[str]:
+    """Limit this process for good; ``folder`` is the only place it may write to. The measures in force, for people."""
+    os.environ.update({"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)})
+    for name in set(os.environ) - {*_KEPT_VARIABLES, "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TMPDIR"}:
+        del os.environ[name]
+    tempfile.tempdir = str(folder)
+    for kind, limit in (
+        (resource.RLIMIT_AS, memory_mb << 20),
+        (resource.RLIMIT_FSIZE, _MAX_FILE_BYTES),
+        (resource.RLIMIT_NOFILE, _MAX_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _limit(kind, limit)
+    measures = ["memory, file and time limits"]
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        # One arena for all threads: arenas reserve address space, which is what the memory limit counts.
+        libc.mallopt(_M_ARENA_MAX, 1)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        with contextlib.suppress(OSError):
+            measures.append(f"landlock {_landlock(libc, folder)}")
+    return measures
+
+
+def _limit(kind: int, value: int) -> None:
+    """Set a limit, but never above the one that is in force."""
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(kind, (value, value))
+
+
+def allow_cpu_s(seconds: float) -> None:
+    """From now on this process may use that much CPU time; then the kernel ends it."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime + seconds) + 1, hard))
+
+
+def die_with_parent() -> None:
+    """From now on the kernel kills this process when the service ends, however it ends (Linux; elsewhere when idle).
+
+    The parent of a child of the fork server is that server, so the pipe to the service is watched: its end
+    raises a signal without any help of this process, which may hang in C.
+    """
+    parent = parent_process()
+    if sys.platform != "linux" or parent is None:
+        return
+    sentinel = int(parent.sentinel)
+    fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if select.select([sentinel], [], [], 0)[0]:
+        os._exit(1)
+
+
+def landlock_abi() -> int:
+    """The version of landlock in this kernel; 0: none (other systems, old kernels, switched off)."""
+    if sys.platform != "linux":
+        return 0
+    return max(0, int(ctypes.CDLL(None, use_errno=True).syscall(_SYS_CREATE_RULESET, None, 0, 1)))
+
+
+def _landlock(libc: ctypes.CDLL, folder: Path) -> int:
+    """Allow reading of libraries and writing to ``folder`` only, no TCP, no signals to others. Raises OSError."""
+    abi = landlock_abi()
+    if abi < 1:
+        raise OSError("no landlock")
+    handled = (1 << (13 if abi < 2 else 14 if abi < 3 else 15 if abi < 5 else 16)) - 1
+    fields = (handled, 0b11 if abi >= 4 else 0, 0b11 if abi >= 6 else 0)
+    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
+    ruleset = _checked(libc.syscall(_SYS_CREATE_RULESET, struct.pack("QQQ", *fields), size, 0))
+    try:
+        _allow(libc, ruleset, str(folder), handled & ~_EXECUTE)
+        _allow(libc, ruleset, os.devnull, (_READ_FILE | _WRITE_FILE) & handled)
+        for path in _readable():
+            _allow(libc, ruleset, path, _READ & handled)
+        _checked(libc.syscall(_SYS_RESTRICT_SELF, ruleset, 0))
+    finally:
+        os.close(ruleset)
+    return abi
+
+
+def _allow(libc: ctypes.CDLL, ruleset: int, path: str, access: int) -> None:
+    """Allow a kind of access below a path; a path that is not there needs no rule."""
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        granted = access if Path(path).is_dir() else access & _ON_FILES
+        _checked(libc.syscall(_SYS_ADD_RULE, ruleset, 1, struct.pack("=QI", granted, place), 0))
+    finally:
+        os.close(place)
+
+
+def _readable() -> set[str]:
+    """Where libraries and our own code lie. Not the whole Python path: it may lead to the user's data."""
+    ours = Path(__file__).resolve().parents[3]
+    return {*_READABLE, str(ours), sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}
+
+
+def _checked(result: int) -> int:
+    """The result of a system call. Raises OSError."""
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
