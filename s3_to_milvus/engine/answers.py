@@ -112,7 +112,7 @@ def _orphan(orphan: Orphan) -> Answer:
 
 
 def object_line(status: ObjectStatus) -> Answer:
-    """One object in a list. The error is that of the newest attempt; what the record keeps of it says what to do, too."""
+    """One object in a list; its error is that of the newest attempt, with the next step where the record keeps one."""
     record = status.record
     kept = (record.error_code, record.error) if record else ("", "")
     newest = (status.error_code, status.error)

@@ -15,7 +15,7 @@ __all__ = ["Draft"]
 
 @dataclass(slots=True, eq=False)
 class Draft:
-    """Everything known of an attempt that makes rows. ``ids`` grows with each insert; nothing is true before the commit.
+    """Everything known of an attempt that makes rows. ``ids`` grows with each insert; the commit makes them true.
 
     ``is_forced``: make the rows anew even where the same bytes were indexed before.
     ``error`` set: the attempt failed. ``is_unclean``: rows may exist whose ids nobody knows.

@@ -6,7 +6,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from s3_to_milvus.domain.documents import Box, Chunk, embedded_text
-from s3_to_milvus.domain.limits import BUCKET_BYTES, FILE_KEY_BYTES, FILE_NAME_BYTES, TEXT_BYTES, clip_utf8, storable_text
+from s3_to_milvus.domain.limits import (
+    BUCKET_BYTES,
+    FILE_KEY_BYTES,
+    FILE_NAME_BYTES,
+    TEXT_BYTES,
+    clip_utf8,
+    storable_text,
+)
 from s3_to_milvus.domain.rows import Row
 from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.leases import Leases
@@ -160,4 +167,3 @@ def _page(page: int, box: Box | None) -> dict[str, Any]:
     if box is None:
         return {"page": page}
     return {"page": page, "box": [box.left, box.top, box.right, box.bottom]}
-

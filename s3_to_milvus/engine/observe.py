@@ -13,7 +13,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("s3_to_milvus")
 
 _BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 STAGES = Histogram("s2m_stage_seconds", "Seconds per stage of the work.", ["stage"], buckets=_BUCKETS)
-FRESHNESS = Histogram("s2m_freshness_seconds", "From an object's change being seen to its rows being searchable.", buckets=_BUCKETS)
+FRESHNESS = Histogram(
+    "s2m_freshness_seconds", "From an object's change being seen to its rows being searchable.", buckets=_BUCKETS
+)
 RUNS = Counter("s2m_runs_total", "Finished attempts.", ["action", "outcome"])
 EVENTS = Counter("s2m_events_total", "Events taken in.", ["result"])
 OBJECTS = Gauge("s2m_objects", "Objects by state.", ["state"])
@@ -36,7 +38,7 @@ class StageClock:
         return tuple((name, round(seconds, 6)) for name, seconds in self.seconds.items())
 
 
-class stage:  # noqa: N801 - reads as a statement: with stage("parse", clock):
+class stage:
     """Times a block of work into the histogram and, if given, into a `StageClock`."""
 
     __slots__ = ("_clock", "_name", "_started")

@@ -119,7 +119,7 @@ class WorkerPool:
         except FatalError as error:
             self._hold(error)
             return False
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a worker thread must live on; the queue is held meanwhile
             log.exception("worker.failed", error=type(error).__name__)
             known = error.message if isinstance(error, S3ToMilvusError) else type(error).__name__
             self._hold(FatalError(f"A worker failed: {known}"))

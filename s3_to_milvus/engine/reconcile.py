@@ -2,7 +2,17 @@
 
 from dataclasses import dataclass
 
-from s3_to_milvus.domain.planning import Absent, Observation, Plan, Present, Reason, Replace, Skip, plan, version_to_skip
+from s3_to_milvus.domain.planning import (
+    Absent,
+    Observation,
+    Plan,
+    Present,
+    Reason,
+    Replace,
+    Skip,
+    plan,
+    version_to_skip,
+)
 from s3_to_milvus.domain.records import Claim, Record, Suspicion
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.parts import Parts
@@ -59,9 +69,7 @@ class Reconciler:
         """The record's recipe while it is still valid, else one that equals no record's."""
         return record.recipe if record and record.recipe in self._recipes else ""
 
-    def _decide(
-        self, seen: Observation, claim: Claim, record: Record | None, recipe: str, collection: str
-    ) -> Plan:
+    def _decide(self, seen: Observation, claim: Claim, record: Record | None, recipe: str, collection: str) -> Plan:
         decision = plan(seen, record, recipe, collection, is_retry=claim.is_retry)
         if record is None and claim.record is not None and isinstance(decision, Replace):
             return Replace(decision.version, Reason.ROWS_MISSING)

@@ -26,7 +26,7 @@ __all__ = ["Done", "Resolver"]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One finished attempt, for whoever listens: action ``add | change | remove | skip``, outcome as the timeline says."""
+    """One finished attempt, for whoever listens: action ``add | change | remove | skip``, outcome as in the timeline."""
 
     claim: Claim
     action: str
@@ -66,7 +66,11 @@ class Resolver:
     """Collects the ends of one worker's attempts and resolves them in one go."""
 
     def __init__(
-        self, parts: Parts, collections: Collections, leases: Leases, listener: Callable[[Done], None] = lambda done: None
+        self,
+        parts: Parts,
+        collections: Collections,
+        leases: Leases,
+        listener: Callable[[Done], None] = lambda done: None,
     ) -> None:
         self._parts = parts
         self._collections = collections
@@ -221,7 +225,9 @@ class Resolver:
         claim = each.claim
         kept = each.record if each.is_commit else claim.record
         label = self._collections.label_of(claim.ref)
-        names = {piece.collection for piece in each.garbage()} | {record.collection for record in (kept, claim.record) if record}
+        names = {piece.collection for piece in each.garbage()} | {
+            record.collection for record in (kept, claim.record) if record
+        }
         if label is not None:
             names |= self._collections.names_for(label)
         try:

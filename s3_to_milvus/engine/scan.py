@@ -71,8 +71,8 @@ class Scanner:
     ) -> ScanReport:
         """Mark every object that differs dirty, in the backfill lane.
 
-        An error in the listing ends the scan with that error; what was found new or changed by then stays marked, nothing
-        is marked as removed. Raises `RemovalGuard` (and marks no removal) when too much would vanish.
+        An error in the listing ends the scan with that error; what was found new or changed by then stays marked,
+        nothing is marked as removed. Raises `RemovalGuard` (and marks no removal) when too much would vanish.
         """
         report = ScanReport()
         recipes = self._parts.current_recipes()

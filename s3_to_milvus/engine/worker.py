@@ -40,12 +40,11 @@ class Worker:
         self._resolver = resolver
         self._held_bytes = 0
 
-    def step(
-        self, should_stop: Callable[[], bool] = lambda: False, on_more: Callable[[], None] = lambda: None
-    ) -> int:
+    def step(self, should_stop: Callable[[], bool] = lambda: False, on_more: Callable[[], None] = lambda: None) -> int:
         """Claim what is due, work on it, resolve it. How many objects were claimed; 0: nothing is due.
 
-        ``on_more`` is called when there is work that this worker does not take. Raises `FatalError` after handing back what it held: nothing will work until somebody acts.
+        ``on_more`` is called when there is work that this worker does not take. Raises `FatalError` after handing
+        back what it held: nothing will work until somebody acts.
         """
         config = self._parts.config
         now = self._parts.clock.now()

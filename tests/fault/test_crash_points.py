@@ -81,7 +81,9 @@ class Backend:
 
 
 @pytest.fixture(params=["memory", "sqlite and milvus lite"])
-def make_backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Backend]]:
+def make_backend(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Backend]]:
     made: list[Backend] = []
     shared: list[Any] = []
 

@@ -1,1 +1,1 @@
-"""A seeded simulation of the real engine: workers on several hosts, shuffled and doubled events, crashes, late zombies."""
+"""A seeded simulation of the real engine: several hosts, shuffled and doubled events, crashes, late zombies."""

@@ -1,4 +1,4 @@
-"""``python -m tests.fault.simulation FIRST LAST [loss]``: run these seeds; prints each one that fails, and a summary."""
+"""``python -m tests.fault.simulation FIRST LAST [loss]``: run these seeds; print each that fails, and a summary."""
 
 import sys
 import time

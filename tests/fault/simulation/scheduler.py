@@ -69,7 +69,7 @@ class Scheduler:
 
 
 class Stepped:
-    """A port whose every call pauses before and after; ``fault`` may make a call fail, before or after it is applied."""
+    """A port whose every call pauses before and after; ``fault`` may make it fail, before or after it is applied."""
 
     def __init__(
         self,

@@ -243,9 +243,9 @@ class World:
         """Let every host run until all of them are idle and nothing is due."""
         for _ in range(4_000):
             due = self.ledger.next_due()
-            is_quiet = all(
-                self.scheduler.trace_of(host) == "idle" for host in self.hosts
-            ) and (due is None or due > self.clock.now())
+            is_quiet = all(self.scheduler.trace_of(host) == "idle" for host in self.hosts) and (
+                due is None or due > self.clock.now()
+            )
             if is_quiet:
                 return
             self.scheduler.run(self.random.choice(self.hosts))

@@ -19,7 +19,13 @@ from s3_to_milvus.errors import (
 
 
 def test_an_object_id_is_64_hex_digits_and_differs_for_every_bucket_and_key():
-    refs = [ObjectRef("a", "bc"), ObjectRef("ab", "c"), ObjectRef("a", "b/c"), ObjectRef("a", "한글"), ObjectRef("a", "\udc80")]
+    refs = [
+        ObjectRef("a", "bc"),
+        ObjectRef("ab", "c"),
+        ObjectRef("a", "b/c"),
+        ObjectRef("a", "한글"),
+        ObjectRef("a", "\udc80"),
+    ]
     ids = {ref.object_id for ref in refs}
     assert len(ids) == len(refs)
     assert all(len(each) == 64 and int(each, 16) >= 0 for each in ids)

@@ -30,7 +30,9 @@ BUCKET = "bucket"
 class House:
     """Everything public, so that a test can look at and spoil each part."""
 
-    def __init__(self, scratch: Path, *, config: EngineConfig | None = None, routes: Sequence[Route] = (Route(),), **parts: Any) -> None:
+    def __init__(
+        self, scratch: Path, *, config: EngineConfig | None = None, routes: Sequence[Route] = (Route(),), **parts: Any
+    ) -> None:
         self.clock = FakeClock()
         self.store = MemoryObjectStore([BUCKET])
         self.ledger: Any = MemoryLedger()
@@ -94,4 +96,8 @@ class House:
     def texts(self, key: str | None = None) -> list[str]:
         """The texts of all rows (of one object), in document order."""
         rows = [row for name in self.vectors.collections() for row in self.vectors.rows(name).values()]
-        return [row.text for row in sorted(rows, key=lambda row: (row.file_key, row.run, row.chunk_no)) if key in (None, row.file_key)]
+        return [
+            row.text
+            for row in sorted(rows, key=lambda row: (row.file_key, row.run, row.chunk_no))
+            if key in (None, row.file_key)
+        ]

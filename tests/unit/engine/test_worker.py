@@ -326,20 +326,22 @@ def test_a_route_that_leads_nowhere_removes_what_was_indexed(tmp_path):
     house = House(tmp_path)
     ref = house.put("tmp/x.txt", "one")
     house.work()
-    ignoring = House(tmp_path, routes=[Route(), Route(prefix="tmp/", is_ignored=True)], ledger=house.ledger, vectors=house.vectors)
+    ignoring = House(
+        tmp_path, routes=[Route(), Route(prefix="tmp/", is_ignored=True)], ledger=house.ledger, vectors=house.vectors
+    )
     house.observe("tmp/x.txt")
     ignoring.work()
     assert house.texts() == []
     assert house.ledger.status(ref) is None
 
 
-def test_two_files_share_one_insert_and_one_commit(tmp_path):
+def test_many_files_share_few_inserts(tmp_path):
     vectors = _Counting(MemoryVectorStore())
     house = House(tmp_path, vectors=vectors)
     for n in range(20):
         house.put(f"a/{n}.txt", "one\n\ntwo")
     house.work()
-    assert vectors.inserts == 1
+    assert vectors.inserts == 3, "40 rows in loads of the 16 texts that the embedder takes at once"
     assert len(house.texts()) == 40
 
 

@@ -1,0 +1,18 @@
+"""The composition root: the only place where ports meet adapters."""
+
+from s3_to_milvus.bootstrap.application import Application, build
+from s3_to_milvus.bootstrap.datalock import Owner, owner_of
+from s3_to_milvus.bootstrap.doctor import Finding, doctor
+from s3_to_milvus.bootstrap.events import decode_event
+from s3_to_milvus.bootstrap.logs import configure_logging
+
+__all__ = [
+    "Application",
+    "Finding",
+    "Owner",
+    "build",
+    "configure_logging",
+    "decode_event",
+    "doctor",
+    "owner_of",
+]

@@ -1,0 +1,120 @@
+"""The whole system, built from the settings over one data folder."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
+from s3_to_milvus.bootstrap.datalock import DataLock
+from s3_to_milvus.bootstrap.sources import FOLDER, entry_for, parse_address
+from s3_to_milvus.engine.mirror import Mirror
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.engine.service import Service
+from s3_to_milvus.errors import ConfigError
+from s3_to_milvus.ports import ObjectStore, SourceEntry
+from s3_to_milvus.settings import Settings
+
+__all__ = ["Application", "build"]
+
+
+def build(settings: Settings, sources: Sequence[str] | None = None) -> "Application":
+    """Take the data folder and build everything over it; nothing runs yet.
+
+    ``sources`` None: those of the settings. Raises `DataInUse` while another process holds the folder, `ConfigError`.
+    """
+    lock = DataLock(settings.data_dir)
+    try:
+        return Application(settings, lock, settings.source if sources is None else sources)
+    except BaseException:
+        lock.release()
+        raise
+
+
+class Application:
+    """Mirror, service and sources over one data folder. Made by `build`."""
+
+    def __init__(self, settings: Settings, lock: DataLock, sources: Sequence[str]) -> None:
+        from s3_to_milvus.adapters.clock import SystemClock
+        from s3_to_milvus.adapters.parsers.sniff import sniff
+        from s3_to_milvus.domain.media import describe
+
+        self.settings = settings
+        self._lock = lock
+        self._chosen = Chosen(settings)
+        self._stores: dict[str, ObjectStore] = {}
+        scratch = _fresh_folder(settings.data_dir / "scratch")
+        clock = SystemClock()
+        ledger = self._chosen.ledger()
+        ledger.expire_all(clock.now())
+        parts = Parts(
+            stores=self._stores,
+            parsers=self._chosen.parsers(),
+            sniff=sniff,
+            describe=describe,
+            splitter=self._chosen.splitter(),
+            embedder=self._chosen.embedder(),
+            vectors=self._chosen.vectors(),
+            ledger=ledger,
+            clock=clock,
+            routes=settings.domain_routes(),
+            scratch=scratch,
+            config=engine_config(settings),
+        )
+        self.mirror = Mirror(parts)
+        self._folders: dict[str, Path] = {}
+        self.sources: list[SourceEntry] = []
+        for uri in sources:
+            self.open_source(uri)
+        self.service = Service(self.mirror, self.sources, self._chosen.events(self._folders), self._chosen.journal())
+
+    def open_source(self, uri: str) -> SourceEntry:
+        """Register a folder or ``s3://bucket/prefix`` and remember it. Raises `ConfigError`."""
+        address = parse_address(uri)
+        if address.kind == FOLDER and Path(address.place).is_relative_to(self.settings.data_dir.resolve()):
+            raise ConfigError(
+                f"The folder {address.place} lies in the data folder {self.settings.data_dir}.",
+                hint="Mirror another folder, or move the data with S2M_DATA_DIR.",
+            )
+        ledger = self.mirror.parts.ledger
+        entry = entry_for(address, ledger.sources())
+        if entry.name not in self._stores:
+            self._stores[entry.name] = self._chosen.store(address, entry.name)
+        if address.kind == FOLDER:
+            self._folders[entry.name] = Path(address.place)
+        ledger.put_source(entry)
+        if entry not in self.sources:
+            self.sources.append(entry)
+        return entry
+
+    def open_known_sources(self) -> list[SourceEntry]:
+        """Register every source that was ever mirrored and is still there; for commands that look at all of them."""
+        for entry in self.mirror.parts.ledger.sources():
+            if entry.name not in self._stores:
+                try:
+                    self.open_source(entry.uri)
+                except ConfigError:
+                    continue
+        return self.sources
+
+    def announce(self, url: str) -> None:
+        """Tell other commands where this service answers."""
+        self._lock.announce(url)
+
+    def start(self) -> None:
+        """Start the whole service."""
+        self.service.start()
+
+    def stop(self) -> None:
+        """Stop everything, then let go of the data folder."""
+        try:
+            self.service.stop()
+        finally:
+            self._chosen.close()
+            self._lock.release()
+
+
+def _fresh_folder(path: Path) -> Path:
+    """An empty folder: what a crash left in it belongs to nobody."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True, exist_ok=True)
+    return path

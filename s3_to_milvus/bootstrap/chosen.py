@@ -1,0 +1,139 @@
+"""Makes the adapters that the settings choose."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from s3_to_milvus import registry
+from s3_to_milvus.bootstrap.sources import FOLDER, S3, Address
+from s3_to_milvus.domain.retrying import RetryPolicy
+from s3_to_milvus.engine.parts import MIB, EngineConfig
+from s3_to_milvus.ports import Embedder, EventSource, Journal, Ledger, ObjectStore, Parser, Splitter, VectorStore
+from s3_to_milvus.settings import Settings
+
+__all__ = ["Chosen", "engine_config"]
+
+# Decoded in the service itself: it needs no foreign library. Everything else runs in child processes.
+_IN_SERVICE = frozenset({"text"})
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    """The engine's own sizes and times."""
+    given = settings.engine
+    return EngineConfig(
+        workers=given.workers,
+        claim_batch=given.claim_batch,
+        lease_s=given.lease_s,
+        recheck_s=given.recheck_s,
+        load_rows=given.load_rows,
+        gate_bytes=given.gate_mb * MIB,
+        max_object_bytes=given.max_object_mb * MIB,
+        keep_rows_of_failed=given.keep_rows_of_failed,
+        scan_interval_s=given.scan_interval_s,
+        guard_objects=given.guard_objects,
+        guard_share=given.guard_share,
+        retry=RetryPolicy(defect_attempts=given.max_attempts),
+    )
+
+
+class Chosen:
+    """One method per port. Constructors of adapters are cheap: models load and databases open when first used."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `ConfigError` for settings that name adapters that are not there."""
+        registry.check(settings)
+        self._settings = settings
+        self._data = settings.data_dir
+        self._pool: Any = None
+        self._s3: ObjectStore | None = None
+
+    def ledger(self) -> Ledger:
+        """The ledger; opened."""
+        kind = self._settings.ledger.kind
+        made: Ledger = registry.load("ledger", kind)(self._options("ledger", kind), self._data / "ledger.db")
+        return made
+
+    def vectors(self) -> VectorStore:
+        """The vector store."""
+        kind = self._settings.vector_store.kind
+        made: VectorStore = registry.load("vector_store", kind)(
+            self._options("vector_store", kind), self._data / "milvus.db"
+        )
+        return made
+
+    def embedder(self) -> Embedder:
+        """The embedder. ``local`` keeps the graph that it builds in the data folder."""
+        kind = self._settings.embedder.kind
+        options = self._options("embedder", kind)
+        extra = (self._data / "models",) if kind == "local" else ()
+        made: Embedder = registry.load("embedder", kind)(options, *extra)
+        return made
+
+    def splitter(self) -> Splitter:
+        """The splitter."""
+        kind = self._settings.splitter.kind
+        made: Splitter = registry.load("splitter", kind)(self._options("splitter", kind))
+        return made
+
+    def journal(self) -> Journal:
+        """The journal."""
+        kind = self._settings.journal.kind
+        made: Journal = registry.load("journal", kind)(self._options("journal", kind))
+        return made
+
+    def parsers(self) -> list[Parser]:
+        """The parsers in the order of the settings; foreign libraries in child processes."""
+        return [self._parser(kind) for kind in self._settings.parser.kind]
+
+    def events(self, folders: Mapping[str, Path]) -> list[EventSource]:
+        """What tells about changes in these folders (bucket to path)."""
+        found: list[EventSource] = []
+        for kind in self._settings.events.kind:
+            if kind != "watch":
+                found.append(registry.load("event_source", kind)(self._options("event_source", kind)))
+            elif folders:
+                found.append(registry.load("event_source", kind)(self._options("event_source", kind), folders))
+        return found
+
+    def store(self, address: Address, name: str) -> ObjectStore:
+        """The store that holds a source."""
+        if address.kind == FOLDER:
+            made: ObjectStore = registry.load("object_store", FOLDER)(
+                self._options("object_store", FOLDER), {name: Path(address.place)}
+            )
+            return made
+        if self._s3 is None:
+            self._s3 = registry.load("object_store", S3)(self._options("object_store", S3))
+        return self._s3
+
+    def close(self) -> None:
+        """Stop child processes."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _parser(self, kind: str) -> Parser:
+        adapter = registry.load("parser", kind)
+        options = self._options("parser", kind)
+        if kind in _IN_SERVICE:
+            made: Parser = adapter(options)
+            return made
+        wrapped: Parser = self._parsing_pool().wrap(
+            registry.target("parser", kind),
+            options.model_dump(mode="json"),
+            kind=adapter.kind,
+            fingerprint=adapter.fingerprint,
+            media_types=adapter.media_types,
+        )
+        return wrapped
+
+    def _parsing_pool(self) -> Any:
+        if self._pool is None:
+            from s3_to_milvus.adapters.parsers.isolated import ParsingPool
+
+            given = self._settings.parsing
+            options = ParsingPool.Options(timeout_s=given.timeout_s, memory_mb=given.memory_mb, workers=given.workers)
+            self._pool = ParsingPool(options, self._data / "parsing")
+        return self._pool
+
+    def _options(self, port: str, kind: str) -> Any:
+        return registry.options(self._settings, port, kind)

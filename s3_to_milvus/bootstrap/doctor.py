@@ -1,0 +1,116 @@
+"""The doctor: asks every adapter in use whether it works, and says what to do where it does not."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from s3_to_milvus import registry
+from s3_to_milvus.bootstrap.chosen import Chosen
+from s3_to_milvus.bootstrap.datalock import owner_of
+from s3_to_milvus.bootstrap.sources import Address, entry_for, parse_address
+from s3_to_milvus.errors import S3ToMilvusError
+from s3_to_milvus.ports import Ledger
+from s3_to_milvus.settings import Settings
+
+__all__ = ["Finding", "doctor"]
+
+_LOW_DISK_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. Optional ones only cost comfort or speed."""
+
+    name: str
+    is_ok: bool
+    message: str
+    hint: str = ""
+    is_optional: bool = False
+
+
+def doctor(settings: Settings) -> list[Finding]:
+    """Look at everything in use with harmless calls; what only the owner of the data may open is left to it."""
+    found = [_try("settings", partial(_settings, settings))]
+    if not found[0].is_ok:
+        return found
+    chosen = Chosen(settings)
+    try:
+        return [*found, *_look(settings, chosen)]
+    finally:
+        chosen.close()
+
+
+def _look(settings: Settings, chosen: Chosen) -> Iterator[Finding]:
+    owner = owner_of(settings.data_dir)
+    yield _disk(settings)
+    if owner is not None:
+        where = f" at {owner.url}" if owner.url else ""
+        yield Finding("data folder", is_ok=True, message=f"in use by process {owner.pid}{where}")
+    else:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        yield _try("vector store", lambda: _vectors(chosen))
+        yield _try("ledger", lambda: _ledger(chosen))
+    yield _try("embedder", lambda: chosen.embedder().check())
+    yield from (_try(f"parser {parser.kind}", parser.check) for parser in chosen.parsers())
+    yield _try("journal", lambda: chosen.journal().check())
+    for uri in settings.source:
+        yield _try(f"source {uri}", partial(_source, chosen, uri))
+    yield _onnx()
+    for name, reason in registry.broken_plugins().items():
+        yield Finding(f"plug-in {name}", is_ok=False, message=reason, hint="Update or remove it.", is_optional=True)
+
+
+def _try(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, is_ok=True, message=look())
+    except S3ToMilvusError as error:
+        return Finding(name, is_ok=False, message=error.message, hint=error.hint)
+    except Exception as error:  # noqa: BLE001 - the doctor reports what it meets
+        return Finding(name, is_ok=False, message=f"{type(error).__name__}: {error}")
+
+
+def _settings(settings: Settings) -> str:
+    registry.check(settings)
+    return f"data folder {settings.data_dir}"
+
+
+def _vectors(chosen: Chosen) -> str:
+    vectors = chosen.vectors()
+    try:
+        return vectors.check()
+    finally:
+        vectors.close()
+
+
+def _ledger(chosen: Chosen) -> str:
+    ledger: Ledger = chosen.ledger()
+    try:
+        return ledger.check()
+    finally:
+        ledger.close()
+
+
+def _source(chosen: Chosen, uri: str) -> str:
+    address: Address = parse_address(uri)
+    entry = entry_for(address, ())
+    return chosen.store(address, entry.name).check(entry.name)
+
+
+def _disk(settings: Settings) -> Finding:
+    place = settings.data_dir
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    message = f"{free / (1 << 30):.1f} GiB free for {settings.data_dir}"
+    hint = "" if free >= _LOW_DISK_BYTES else "Make room: a full disk holds the queue."
+    return Finding("disk", is_ok=free >= _LOW_DISK_BYTES, message=message, hint=hint, is_optional=True)
+
+
+def _onnx() -> Finding:
+    has_onnx = importlib.util.find_spec("onnxruntime") is not None and importlib.util.find_spec("onnx") is not None
+    message = "ONNX Runtime is there" if has_onnx else "ONNX Runtime is missing: the local model runs at half the speed"
+    return Finding(
+        "fast engine", is_ok=has_onnx, message=message, hint="pip install onnx onnxruntime", is_optional=True
+    )
