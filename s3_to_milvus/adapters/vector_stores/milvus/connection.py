@@ -1,0 +1,129 @@
+"""The connection: opened at the first use, by a path to Milvus Lite or by an address to a server."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from s3_to_milvus.adapters.vector_stores.milvus.errors import translate
+from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors, load_pymilvus
+from s3_to_milvus.errors import ConfigError, Unavailable
+
+__all__ = ["ONCE", "Connection", "lite_path_of"]
+
+# pymilvus repeats a failed call until its time is over, an insert as well: rows would be there twice. It must not.
+# Deadlines are set on the channel, since pymilvus takes a timeout of a call as leave to repeat it.
+ONCE: dict[str, Any] = {"retry_times": 0, "retry_on_rate_limit": False}
+_LITE_TIMEOUT_S = 600.0
+_NEVER_MS = 2**31 - 1
+
+
+def lite_path_of(uri: str) -> Path | None:
+    """The path that a URI names; None for the address of a server."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return Path(uri)
+    return Path(rest) if scheme == "file" else None
+
+
+class Connection:
+    """One client for all threads. ``lite`` is the embedded database behind it, None for a server."""
+
+    def __init__(self, uri: str, token: str, db_name: str, timeout_s: float) -> None:
+        self.path = lite_path_of(uri)
+        if self.path is not None and db_name:
+            raise ConfigError(f"vector_store.milvus.db_name = {db_name!r}: Milvus Lite is used with one database only.")
+        self._uri = uri
+        self._token = token
+        self._db_name = db_name
+        self._timeout_s = timeout_s
+        self._opening = threading.Lock()
+        self._client: Any = None
+        self._is_closed = False
+        self.lite: Any = None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return str(self.path or self._uri)
+
+    @contextmanager
+    def gate(self) -> Iterator[Any]:
+        """The client; with Lite, everybody else waits until it is given back."""
+        client = self._client or self._open()
+        if self.lite is None:
+            yield client
+            return
+        with self.lite.gate():
+            if self._is_closed:
+                raise Unavailable("The vector store is closed.")
+            yield client
+
+    @contextmanager
+    def undisturbed(self, collection: str) -> Iterator[None]:
+        """No housekeeping of Milvus Lite in this collection, which is about to go. Take it before the gate."""
+        if self._client is None:
+            self._open()
+        if self.lite is None:
+            yield
+            return
+        with self.lite.dropping(collection):
+            yield
+
+    def close(self) -> None:
+        """May be called twice, and by a store that was never used."""
+        with self._opening:
+            self._is_closed = True
+            client, self._client = self._client, None
+            lite, self.lite = self.lite, None
+            if client is not None:
+                client.close()
+            if lite is not None:
+                from s3_to_milvus.adapters.vector_stores.milvus.lite import release
+
+                release(lite)
+
+    def _open(self) -> Any:
+        with self._opening:
+            if self._is_closed:
+                raise Unavailable("The vector store is closed.")
+            if self._client is None:
+                self._client = self._connect(self._uri) if self.path is None else self._embed(self.path)
+            return self._client
+
+    def _embed(self, path: Path) -> Any:
+        from s3_to_milvus.adapters.vector_stores.milvus.lite import acquire, release
+
+        lite = acquire(path)
+        try:
+            client = self._connect(lite.uri)
+        except BaseException:
+            release(lite)
+            raise
+        self.lite = lite
+        return client
+
+    def _connect(self, uri: str) -> Any:
+        timeout_s = self._timeout_s if self.path is None else _LITE_TIMEOUT_S
+        options: dict[str, Any] = {
+            "grpc.service_config": json.dumps({"methodConfig": [{"name": [{}], "timeout": f"{timeout_s:.3f}s"}]}),
+        }
+        if self.path is not None:
+            # Lite's server takes pymilvus' keepalive for an attack, says so on stderr and hangs up.
+            options |= {"grpc.keepalive_time_ms": _NEVER_MS, "grpc.keepalive_permit_without_calls": 0}
+        pymilvus = load_pymilvus()
+        try:
+            return pymilvus.MilvusClient(
+                uri,
+                token=self._token,
+                db_name=self._db_name,
+                timeout=timeout_s,
+                dedicated=True,
+                grpc_options=options,
+            )
+        except grpc_errors() as exc:
+            if type(exc).__name__ == "ConnectionConfigException":
+                raise ConfigError(f"vector_store.milvus.uri = {self._uri!r}: {exc}") from exc
+            raise translate(exc, f"connecting to {self._uri}") from exc

@@ -1,0 +1,374 @@
+"""The vector store on Milvus."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from s3_to_milvus.adapters.vector_stores.milvus import rows as wire
+from s3_to_milvus.adapters.vector_stores.milvus import schema
+from s3_to_milvus.adapters.vector_stores.milvus.connection import ONCE, Connection, lite_path_of
+from s3_to_milvus.adapters.vector_stores.milvus.errors import is_missing, is_not_loaded, translate
+from s3_to_milvus.adapters.vector_stores.milvus.repair import DROPPED
+from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
+from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
+from s3_to_milvus.errors import ConfigError, S3ToMilvusError, SchemaMismatch
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+__all__ = ["MilvusVectorStore"]
+
+T = TypeVar("T")
+
+_MAX_LIMIT = 16_384
+_DELETE_IDS = 4_096
+_FETCH_IDS = 1_000
+_FETCH_VECTOR_IDS = 500
+_PAGE_ROWS = 10_000
+_SETUP_S = 120.0
+_NLIST = 128
+_NLIST_LITE = 16
+_NPROBE = 32
+_ALL_CELLS = 65_536
+_SCALAR_INDEXES = ("INVERTED", "Trie")  # Trie is what 2.3 has
+
+
+class MilvusVectorStore:
+    """Milvus Lite where ``uri`` is a path, else a server or Zilliz. Nothing is imported or opened before the first use.
+
+    Milvus Lite: every call holds one lock for the whole process; call `tend` now and then.
+    """
+
+    kind = "milvus"
+
+    class Options(BaseModel):
+        """``[vector_store.milvus]``"""
+
+        model_config = ConfigDict(extra="forbid")
+
+        uri: str = Field(default="", description="Path of a Milvus Lite database, or http(s)://host:port of a server.")
+        token: SecretStr = Field(default=SecretStr(""), description="user:password, or an API key of Zilliz.")
+        db_name: str = Field(default="", description="Database on the server; empty: its default.")
+        index_type: str = Field(default="IVF_FLAT", description="Index of the vectors of new collections.")
+        metric_type: Literal["L2", "IP", "COSINE"] = Field(default="L2", description="Metric of new collections.")
+        index_params: dict[str, Any] = Field(default_factory=dict, description="Of the index, such as nlist.")
+        search_params: dict[str, Any] = Field(default_factory=dict, description="Of a search, such as nprobe.")
+        consistency_level: Literal["Strong", "Session", "Bounded", "Eventually"] = Field(
+            default="Bounded", description="How fresh a search on a server must be. Milvus Lite always is."
+        )
+        timeout_s: float = Field(default=30.0, gt=0, description="The longest that one call to a server may take.")
+
+    def __init__(self, options: Options, lite_path: Path | None = None) -> None:
+        uri = options.uri or (str(lite_path) if lite_path else "")
+        if not uri:
+            raise ConfigError("vector_store.milvus.uri is not set.")
+        self._options = options
+        self._connection = Connection(uri, options.token.get_secret_value(), options.db_name, options.timeout_s)
+        self._is_lite = lite_path_of(uri) is not None
+        self._setup = threading.RLock()
+        self._specs: dict[str, CollectionSpec] = {}
+        self._metrics: dict[str, tuple[str, int]] = {}
+        self._dims: dict[str, int] = {}
+
+    def ensure(self, spec: CollectionSpec) -> None:
+        """See `ports.VectorStore`."""
+        if self._specs.get(spec.name) == spec and spec.name in self._metrics:
+            return
+        with self._connection.gate() as client, self._setup, _translated(f"preparing the collection {spec.name}"):
+            if not client.has_collection(spec.name, **ONCE):
+                self._create(client, spec)
+            described = client.describe_collection(spec.name, **ONCE)
+            schema.verify(spec, described)
+            self._dims[spec.name] = spec.dim
+            self._add_indexes(client, spec.name)
+            self._load(client, spec.name)
+            self._specs[spec.name] = spec
+
+    def insert(self, collection: str, rows: Sequence[Row]) -> list[int]:
+        """See `ports.VectorStore`."""
+        if not rows:
+            return []
+        entities = wire.entities(rows, self._dim(collection))
+        with self._connection.gate() as client:
+            try:
+                return self._insert(client, collection, entities)
+            except grpc_errors() as exc:
+                spec = self._specs.get(collection)
+                if not is_missing(exc) or spec is None:
+                    raise translate(exc, f"inserting into {collection}", is_insert=True) from exc
+            # Somebody dropped it: nothing was written.
+            self._forget(collection)
+            self.ensure(spec)
+            with _translated(f"inserting into {collection}", is_insert=True):
+                return self._insert(client, collection, entities)
+
+    def delete(self, collection: str, ids: IdRanges) -> None:
+        """See `ports.VectorStore`."""
+        for batch in _batches(ids, _DELETE_IDS):
+            self._on(collection, "deleting rows", partial(self._delete, collection, batch), None)
+
+    def delete_other_runs(self, collection: str, object_id: str, keep_run: int, before_run: int) -> None:
+        """See `ports.VectorStore`."""
+        condition = wire.object_filter(object_id, keep_run, before_run)
+
+        def work(client: Any) -> None:
+            if self._is_lite:
+                found = client.query(collection, filter=condition, output_fields=["id"], **ONCE)
+                for batch in _batches([row["id"] for row in found], _DELETE_IDS):
+                    self._delete(collection, batch, client)
+            else:
+                client.delete(collection, filter=condition, **ONCE)
+
+        self._on(collection, "deleting rows of older runs", work, None)
+
+    def fetch(self, collection: str, ids: IdRanges, *, with_vectors: bool = False) -> list[StoredRow]:
+        """See `ports.VectorStore`."""
+        fields = ["id", *wire.STORED_FIELDS, *(["vector"] if with_vectors else [])]
+        found: list[StoredRow] = []
+        for batch in _batches(ids, _FETCH_VECTOR_IDS if with_vectors else _FETCH_IDS):
+            found += self._on(collection, "reading rows", partial(_query, collection, batch, fields), [])
+        return found
+
+    def search(self, collection: str, vector: "NDArray[float32]", limit: int) -> list[Hit]:
+        """See `ports.VectorStore`."""
+        wanted = max(0, min(limit, _MAX_LIMIT))
+        if not wanted:
+            return []
+        query = [float(value) for value in vector]
+
+        def work(client: Any) -> list[Hit]:
+            metric, nlist = self._metrics[collection]
+            params = self._search_params(nlist)
+            hits = self._search(client, collection, query, wanted, metric, params)
+            if len(hits) < wanted and 0 < params.get("nprobe", nlist) < nlist:
+                # An IVF index looks into the nearest cells only: there may be more rows in the others.
+                hits = self._search(client, collection, query, wanted, metric, params | {"nprobe": nlist})
+            if self._is_lite:
+                self._connection.lite.searched(collection)
+            return hits
+
+        return self._on(collection, "searching", work, [])
+
+    def identities(self, collection: str) -> Iterator[RowIdentity]:
+        """See `ports.VectorStore`."""
+        if self._is_lite:
+            yield from self._on(collection, "listing rows", lambda _: self._connection.lite.identities(collection), [])
+            return
+        iterator = self._on(collection, "listing rows", lambda client: self._iterator(client, collection), None)
+        while iterator is not None:
+            with self._connection.gate(), _translated(f"listing the rows of {collection}"):
+                page = iterator.next()
+            if not page:
+                break
+            for row in page:
+                yield RowIdentity(row["id"], row["object_id"], row["run"])
+
+    def count(self, collection: str) -> int:
+        """See `ports.VectorStore`."""
+
+        def work(client: Any) -> int:
+            found = client.query(collection, output_fields=["count(*)"], consistency_level="Strong", **ONCE)
+            return int(found[0]["count(*)"])
+
+        return self._on(collection, "counting rows", work, 0)
+
+    def collections(self) -> list[str]:
+        """See `ports.VectorStore`."""
+        with self._connection.gate() as client, _translated("listing collections"):
+            return sorted(name for name in client.list_collections(**ONCE) if not name.startswith(DROPPED))
+
+    def drop(self, collection: str) -> None:
+        """See `ports.VectorStore`."""
+        with self._connection.undisturbed(collection), self._connection.gate() as client, _translated("dropping"):
+            self._forget(collection)
+            if not client.has_collection(collection, **ONCE):
+                return
+            doomed = collection
+            if self._is_lite:
+                # Renamed first, in one step: a process killed while the files go leaves no half collection.
+                doomed = DROPPED
+                client.rename_collection(collection, doomed, **ONCE)
+            client.drop_collection(doomed, **ONCE)
+
+    def tend(self, *, is_idle: bool) -> bool:
+        """See `ports.VectorStore`. A server keeps its own house."""
+        lite = self._connection.lite
+        if lite is None:
+            return False
+        with _translated("housekeeping"):
+            return bool(lite.tend(is_idle=is_idle))
+
+    def check(self) -> str:
+        """See `ports.VectorStore`."""
+        with self._connection.gate() as client, _translated("asking for its version"):
+            version = client.get_server_version()
+        name = "Milvus Lite" if self._is_lite else "Milvus"
+        count = len(self.collections())
+        return f"{name} {version.removeprefix('milvus_lite-')} at {self._connection.name}, {count} collections"
+
+    def close(self) -> None:
+        """See `ports.VectorStore`."""
+        self._connection.close()
+
+    # what the calls above are made of
+
+    def _on(self, collection: str, doing: str, work: Callable[[Any], T], empty: T) -> T:
+        """Do ``work`` with a loaded collection; ``empty`` where it is not there. Not loaded: load it, once more."""
+        with self._connection.gate() as client:
+            for is_last in (False, True):
+                try:
+                    if collection not in self._metrics:
+                        if not client.has_collection(collection, **ONCE):
+                            return empty
+                        self._load(client, collection)
+                    return work(client)
+                except Exception as exc:
+                    if not isinstance(exc, (*grpc_errors(), OSError)):
+                        raise
+                    self._forget(collection)
+                    if is_missing(exc):
+                        return empty
+                    if is_last or not is_not_loaded(exc):
+                        raise translate(exc, f"{doing} of {collection}") from exc
+        return empty
+
+    def _forget(self, collection: str) -> None:
+        self._metrics.pop(collection, None)
+        self._dims.pop(collection, None)
+
+    def _dim(self, collection: str) -> int:
+        if collection not in self._dims:
+            with self._connection.gate() as client, _translated(f"reading the schema of {collection}"):
+                if not client.has_collection(collection, **ONCE):
+                    if (spec := self._specs.get(collection)) is None:
+                        raise SchemaMismatch(f"There is no collection {collection}.", hint="Make it first.")
+                    self.ensure(spec)
+                self._dims[collection] = schema.dim_of(client.describe_collection(collection, **ONCE))
+        return self._dims[collection]
+
+    def _create(self, client: Any, spec: CollectionSpec) -> None:
+        options: dict[str, Any] = {"num_shards": 1, "consistency_level": self._options.consistency_level}
+        if self._is_lite:
+            options["properties"] = {schema.LABEL_PROPERTY: schema.describe_spec(spec)}
+        try:
+            client.create_collection(spec.name, schema=schema.make_schema(spec), **options, **ONCE)
+        except grpc_errors():
+            if not client.has_collection(spec.name, **ONCE):  # another process may have made it meanwhile
+                raise
+
+    def _add_indexes(self, client: Any, collection: str) -> None:
+        known = set(client.list_indexes(collection))
+        if "vector" not in known:
+            options = self._options
+            params = {"nlist": _NLIST_LITE if self._is_lite else _NLIST} if options.index_type.startswith("IVF") else {}
+            index = schema.index_params(
+                "vector", options.index_type, options.metric_type, params | options.index_params
+            )
+            client.create_index(collection, index, timeout=_SETUP_S, sync=False)
+        if "object_id" in known or self._is_lite:  # Lite looks at every row with and without an index
+            return
+        for kind in _SCALAR_INDEXES:
+            try:
+                client.create_index(collection, schema.index_params("object_id", kind), timeout=_SETUP_S, sync=False)
+            except grpc_errors():
+                continue
+            return
+
+    def _load(self, client: Any, collection: str) -> None:
+        """Load a collection and learn its metric. A torn index of Milvus Lite is built anew."""
+        try:
+            client.load_collection(collection, timeout=_SETUP_S)
+        except grpc_errors() as exc:
+            if not self._is_lite or is_missing(exc):
+                raise
+            self._connection.lite.mend_indexes(collection)
+            client.load_collection(collection, timeout=_SETUP_S)
+        index = client.describe_index(collection, "vector") or {}
+        self._metrics[collection] = (index.get("metric_type", "L2"), int(index.get("nlist", 0) or 0))
+        if self._is_lite:
+            self._connection.lite.opened(collection)
+
+    def _insert(self, client: Any, collection: str, entities: list[dict[str, Any]]) -> list[int]:
+        lite = self._connection.lite
+        if lite is None:
+            return [int(each) for each in client.insert(collection, entities, **ONCE)["ids"]]
+        lite.before_write(collection)
+        try:
+            ids = [int(each) for each in client.insert(collection, entities, **ONCE)["ids"]]
+        except grpc_errors():
+            lite.failed(collection)
+            raise
+        lite.wrote(collection, rows=len(ids))
+        return ids
+
+    def _delete(self, collection: str, ids: list[int], client: Any) -> None:
+        lite = self._connection.lite
+        if lite is not None:
+            lite.before_write(collection)
+        try:
+            client.delete(collection, ids=ids, **ONCE)
+        except grpc_errors():
+            if lite is not None:
+                lite.failed(collection)
+            raise
+        if lite is not None:
+            lite.wrote(collection, deletes=len(ids))
+
+    def _search_params(self, nlist: int) -> dict[str, Any]:
+        if self._is_lite:
+            return {"nprobe": _ALL_CELLS} | self._options.search_params
+        if not nlist:
+            return dict(self._options.search_params)
+        return {"nprobe": min(nlist, _NPROBE)} | self._options.search_params
+
+    def _search(
+        self, client: Any, collection: str, query: list[float], limit: int, metric: str, params: dict[str, Any]
+    ) -> list[Hit]:
+        found = client.search(
+            collection,
+            data=[query],
+            anns_field="vector",
+            limit=limit,
+            search_params={"metric_type": metric, "params": params},
+            output_fields=wire.HIT_FIELDS,
+            consistency_level=self._options.consistency_level,
+            **ONCE,
+        )
+        return [wire.hit_of(collection, each, metric) for each in found[0]]
+
+    def _iterator(self, client: Any, collection: str) -> Any:
+        return client.query_iterator(
+            collection, batch_size=_PAGE_ROWS, output_fields=["id", "object_id", "run"], consistency_level="Strong"
+        )
+
+
+@contextmanager
+def _translated(doing: str, *, is_insert: bool = False) -> Iterator[None]:
+    """The client's errors become ours."""
+    try:
+        yield
+    except S3ToMilvusError:
+        raise
+    except Exception as exc:
+        if isinstance(exc, (*grpc_errors(), OSError)):
+            raise translate(exc, doing, is_insert=is_insert) from exc
+        raise
+
+
+def _query(collection: str, ids: list[int], fields: list[str], client: Any) -> list[StoredRow]:
+    condition = f"id in [{','.join(map(str, ids))}]"
+    found = client.query(collection, filter=condition, output_fields=fields, consistency_level="Strong", **ONCE)
+    return [wire.stored_of(row) for row in found]
+
+
+def _batches(ids: "IdRanges | Sequence[int]", size: int) -> Iterator[list[int]]:
+    remaining = iter(ids)
+    while batch := list(islice(remaining, size)):
+        yield batch
