@@ -62,12 +62,12 @@ class BlocksSplitter:
         model_config = ConfigDict(extra="forbid", frozen=True)
 
         max_chars: int = Field(default=1_000, ge=100, le=TEXT_BYTES // 4)
-        min_chars: int = Field(default=400, ge=0)
+        min_chars: int = Field(default=400, ge=1)
 
         @model_validator(mode="after")
         def _sizes_fit(self) -> "BlocksSplitter.Options":
-            if self.min_chars * 2 > self.max_chars:
-                raise ValueError("min_chars may be at most half of max_chars")
+            if not self.max_chars <= self.min_chars * 8 <= self.max_chars * 4:
+                raise ValueError("min_chars must lie between an eighth and a half of max_chars")
             return self
 
     def __init__(self, options: Options) -> None:

@@ -1,5 +1,6 @@
 """The original system's way: LangChain's RecursiveCharacterTextSplitter, with sizes per collection."""
 
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from s3_to_milvus.domain.chunking import HeadingPath, common_path, cut_bytes, page_spans, row_line
+from s3_to_milvus.domain.chunking import HeadingPath, common_path, cut_bytes, page_spans, row_line, whole_character_cut
 from s3_to_milvus.domain.documents import Block, BlockKind, Chunk, Document
 from s3_to_milvus.domain.limits import TEXT_BYTES, storable_text
 from s3_to_milvus.domain.recipe import fingerprint_of
@@ -16,6 +17,7 @@ from s3_to_milvus.errors import ConfigError
 
 __all__ = ["ChunkParams", "RecursiveSplitter", "load_params"]
 
+_LINE = re.compile(r"(\S.*?)\s*\|\s*([0-9]{1,9})\s*\|\s*([0-9]{1,9})\s*(?:#.*)?")
 _BETWEEN_BLOCKS = "\n\n"
 _SEGMENT_CHARS = 1 << 20
 
@@ -44,11 +46,11 @@ def load_params(text: str) -> dict[str, ChunkParams]:
 
 
 def _params_line(number: int, line: str) -> tuple[str, ChunkParams]:
-    parts = [part.strip() for part in line.rsplit("|", 2)]
-    if len(parts) == 3 and parts[0] and all(part.isascii() and part.isdigit() for part in parts[1:]):
-        params = ChunkParams(int(parts[1]), int(parts[2]))
+    found = _LINE.fullmatch(line)
+    if found:
+        params = ChunkParams(int(found[2]), int(found[3]))
         if params.overlap < params.size:
-            return unicodedata.normalize("NFC", parts[0]), params
+            return unicodedata.normalize("NFC", found[1]), params
     raise ConfigError(
         f"Chunk parameters, line {number}: {line[:100]!r} is not `name|size|overlap` with overlap smaller than size.",
         hint="For example: reports|3000|300",
@@ -111,15 +113,31 @@ class RecursiveSplitter:
         for piece in self._cutter(params)(text):
             start = max(text.find(piece, max(start + length - params.overlap, 0)), 0)
             length = len(piece)
-            yield piece, start
+            yield from ((part, start + at) for part, at in _solid_parts(piece, params))
 
     def _cutter(self, params: ChunkParams) -> Callable[[str], list[str]]:
         if params not in self._cutters:
             from langchain_text_splitters import RecursiveCharacterTextSplitter  # heavy
 
-            splitter = RecursiveCharacterTextSplitter(chunk_size=params.size, chunk_overlap=params.overlap)
+            # Without the last separator, "": character by character the library takes time in the square of the size.
+            separators = ["\n\n", "\n", " "]
+            splitter = RecursiveCharacterTextSplitter(
+                separators, chunk_size=params.size, chunk_overlap=params.overlap, keep_separator=True
+            )
             self._cutters[params] = splitter.split_text
         return self._cutters[params]
+
+
+def _solid_parts(piece: str, params: ChunkParams) -> Iterator[tuple[str, int]]:
+    """A piece within the size as it is; one without any separator cut by characters, as the library would, and where."""
+    at = 0
+    while len(piece) - at > params.size:
+        end = whole_character_cut(piece, at + params.size)
+        if end - params.overlap <= at:
+            end = at + params.size
+        yield piece[at:end], at
+        at = end - params.overlap
+    yield piece[at:], at
 
 
 class _Segment(NamedTuple):
