@@ -26,7 +26,7 @@ __all__ = ["Done", "Resolver"]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One finished attempt, for whoever listens: action ``add | change | remove | skip``, outcome as in the timeline."""
+    """One finished attempt: action ``add | change | remove | skip``, outcome as the timeline says it."""
 
     claim: Claim
     action: str

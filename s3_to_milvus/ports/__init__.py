@@ -1,0 +1,32 @@
+"""What the engine needs from outside: one small protocol per outside system.
+
+Adapters implement these as plain classes (no base class) and raise only errors of `s3_to_milvus.errors`.
+All calls block; all may be made from several threads at once. Each protocol has a contract suite in
+`s3_to_milvus.testing.contracts`.
+"""
+
+from s3_to_milvus.ports.clock import Clock
+from s3_to_milvus.ports.documents import Embedder, Parser, ParserInput, Splitter
+from s3_to_milvus.ports.journal import Journal
+from s3_to_milvus.ports.ledger import CollectionCounts, Ledger, SourceEntry, Standing
+from s3_to_milvus.ports.objects import UNCHANGED, Content, EventSource, ObjectStore, Unchanged
+from s3_to_milvus.ports.vectors import VectorStore
+
+__all__ = [
+    "UNCHANGED",
+    "Clock",
+    "CollectionCounts",
+    "Content",
+    "Embedder",
+    "EventSource",
+    "Journal",
+    "Ledger",
+    "ObjectStore",
+    "Parser",
+    "ParserInput",
+    "SourceEntry",
+    "Splitter",
+    "Standing",
+    "Unchanged",
+    "VectorStore",
+]

@@ -1,0 +1,79 @@
+"""From a file to vectors: parser, splitter, embedder."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from s3_to_milvus.domain.documents import Chunk, Document
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+__all__ = ["Embedder", "Parser", "ParserInput", "Splitter"]
+
+
+@dataclass(frozen=True, slots=True)
+class ParserInput:
+    """A file to parse. Exactly one of ``data`` and ``path`` is set; ``path`` has a name that we chose.
+
+    ``media_type`` was detected by content. ``file_name`` is for titles only, never opened.
+    """
+
+    media_type: str
+    file_name: str
+    size_bytes: int
+    data: bytes | None = None
+    path: Path | None = None
+
+
+class Parser(Protocol):
+    """Turns a file into a document."""
+
+    kind: str
+    fingerprint: str
+    media_types: frozenset[str]
+
+    def parse(self, source: ParserInput) -> Document:
+        """Blocks in reading order. Raises `UnreadableDocument` (and kinds of it) or `DocumentTooLarge`.
+
+        No text at all is no error here: a document without blocks; the engine makes it the outcome ``empty``.
+        """
+
+    def check(self) -> str:
+        """As `ObjectStore.check`."""
+
+
+class Splitter(Protocol):
+    """Cuts a document into chunks."""
+
+    kind: str
+    fingerprint: str
+
+    def split(self, document: Document, collection: str) -> Iterator[Chunk]:
+        """Chunks numbered from 0, none empty, each within `limits.TEXT_BYTES` of UTF-8; reads blocks as a stream.
+
+        ``collection`` is the label, for splitters whose sizes differ by collection.
+        """
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors. Documents and questions may need different treatment."""
+
+    kind: str
+    fingerprint: str
+    dim: int
+    max_batch_texts: int
+
+    def embed_documents(self, texts: Sequence[str]) -> "NDArray[float32]":
+        """float32 array of shape (len(texts), dim), finite, in the order of the texts.
+
+        A `PermanentError` means that at least one of the texts is refused; the caller bisects.
+        """
+
+    def embed_query(self, text: str) -> "NDArray[float32]":
+        """float32 array of shape (dim,)."""
+
+    def check(self) -> str:
+        """As `ObjectStore.check`."""

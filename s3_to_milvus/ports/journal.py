@@ -1,0 +1,25 @@
+"""The log that people read."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from s3_to_milvus.domain.records import (
+    JournalEntry,
+)
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Journal"]
+
+
+class Journal(Protocol):
+    """The log that people read: structured log, Notion, webhook."""
+
+    kind: str
+
+    def deliver(self, entries: Sequence[JournalEntry]) -> None:
+        """Write entries; all were written when it returns. May be called again with the same ids after an error."""
+
+    def check(self) -> str:
+        """As `ObjectStore.check`."""

@@ -1,0 +1,191 @@
+"""The ledger: durable memory and queue."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from s3_to_milvus.domain.objects import Lane, ObjectRef
+from s3_to_milvus.domain.records import (
+    Claim,
+    Commit,
+    Counts,
+    Failure,
+    IndexedLine,
+    JournalEntry,
+    ObjectState,
+    ObjectStatus,
+    Record,
+    Run,
+    RunStats,
+    SettleState,
+)
+from s3_to_milvus.domain.rows import CollectionSpec
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["CollectionCounts", "Ledger", "SourceEntry", "Standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which rows of an object are its truth: what search and check compare hits with."""
+
+    ref: ObjectRef
+    collection: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionCounts:
+    """A collection with how many objects and chunks the ledger counts in it."""
+
+    spec: CollectionSpec
+    objects: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEntry:
+    """A source that was mirrored at least once: ``name`` is the bucket its objects carry, ``uri`` where it lies.
+
+    ``prefix`` is the part of the bucket that is mirrored.
+    """
+
+    name: str
+    uri: str
+    prefix: str = ""
+    is_paused: bool = False
+    last_scan_at: float | None = None
+
+
+class Ledger(Protocol):
+    """The durable memory and queue. Every method is one transaction, committed when it returns.
+
+    Times are epoch seconds given by the caller; a ledger never looks at a clock. See `DESIGN.md`: one row per object;
+    one work row per dirty object; at most one live claim per object; ``generation`` grows with every observation.
+    """
+
+    kind: str
+
+    # intake
+    def observe(self, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
+        """Mark objects dirty: generation + 1; due now unless a claim holds it (then: due again when it settles).
+
+        The better lane wins. Unclaimed: attempts back to 0, back-off ends, a dead letter lives again.
+        """
+
+    def requeue(self, refs: Sequence[ObjectRef] | None, now: float) -> int:
+        """As `observe` in the live lane, and the claims say ``is_retry``. None: all failed objects. Returns how many;
+        refs that the ledger does not know are left out."""
+
+    # queue
+    def claim(self, owner: str, limit: int, now: float, lease_s: float) -> list[Claim]:
+        """Take up to ``limit`` objects that are due, live lane first, oldest due first; attempts + 1 at once.
+
+        A claim over an expired, unresolved one has ``Suspicion.TAKEOVER``.
+        """
+
+    def heartbeat(self, claims: Sequence[Claim], now: float, lease_s: float) -> list[bool]:
+        """Extend leases; False where the claim is not ours any more."""
+
+    def commit(self, commits: Sequence[Commit], now: float) -> list[bool]:
+        """Make records the truth (see `Commit`); False, and nothing done, where the claim is not ours any more.
+
+        Finishes the run in the timeline and puts one journal entry into the outbox, in the same transaction.
+        """
+
+    def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> list[SettleState]:
+        """Resolve claims whose garbage is deleted: garbage is forgotten, and the work row goes, unless
+        the generation moved (``AGAIN``, due now, attempts 0), or the claim was a TAKEOVER (``AGAIN``, due at
+        now + recheck_s as RECHECK). An object with no record and nothing to do is forgotten. Not ours any more: ``LOST``, nothing done.
+        A failed record keeps its work row as dead letter (see `bury`)."""
+
+    def retry(
+        self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, is_charged: bool
+    ) -> SettleState:
+        """Give the claim back for another attempt at ``due``. Unclean: unknown rows may exist, the next claim is a
+        TAKEOVER (a TAKEOVER claim stays one in any case). Not charged: the attempt is not counted. Generation moved: due now."""
+
+    def bury(self, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
+        """As `settle`, but the work row stays as dead letter (``DONE``), never due until observed or requeued."""
+
+    def release(self, claims: Sequence[Claim], now: float) -> None:
+        """Hand back claims whose work never began: due now, attempt not counted, suspicion as it was."""
+
+    def expire_all(self, now: float) -> int:
+        """End every lease now; how many. Only for the sole owner of the ledger, at start: nobody else can hold one."""
+
+    # reading
+    def next_due(self) -> float | None:
+        """When the earliest unclaimed or expiring work row is due; None when there is none that ever will be."""
+
+    def status(self, ref: ObjectRef) -> ObjectStatus | None:
+        """Where one object stands; None: unknown."""
+
+    def find(self, object_id: str) -> ObjectRef | None:
+        """The object with this `object_id_of`."""
+
+    def objects(
+        self,
+        *,
+        bucket: str | None = None,
+        prefix: str = "",
+        state: ObjectState | None = None,
+        after: ObjectRef | None = None,
+        limit: int = 100,
+    ) -> list[ObjectStatus]:
+        """A page of objects ordered by (bucket, key bytes), those after ``after``."""
+
+    def lines(self, bucket: str, prefix: str = "") -> Iterator[IndexedLine]:
+        """All objects with a record below a prefix, strictly ascending by `sort_key`; others may write meanwhile."""
+
+    def records(self, bucket: str | None = None, prefix: str = "") -> Iterator[Record]:
+        """As `lines`, whole records, ordered by (bucket, key bytes)."""
+
+    def standing(self, object_ids: Collection[str]) -> dict[str, Standing]:
+        """By object id, which rows are the truth; objects without rows are left out."""
+
+    def counts(self, bucket: str | None = None, prefix: str = "") -> Counts:
+        """How many objects are in which state."""
+
+    def runs(self, ref: ObjectRef | None = None, limit: int = 50) -> list[Run]:
+        """The newest attempts, newest first."""
+
+    def freshness(self, limit: int = 1000) -> list[float]:
+        """Seconds from first observation to commit of the newest successful runs."""
+
+    # collections and sources
+    def add_collection(self, spec: CollectionSpec) -> CollectionSpec:
+        """Remember a collection; where (label, embedder) is known already, the one that is known."""
+
+    def collections(self) -> list[CollectionCounts]:
+        """All collections with counts, by name."""
+
+    def put_source(self, entry: SourceEntry) -> None:
+        """Insert or replace a source by its name."""
+
+    def sources(self) -> list[SourceEntry]:
+        """All sources, by name."""
+
+    # outbox and shared limits
+    def outbox(self, now: float, limit: int) -> list[JournalEntry]:
+        """Entries that are due for delivery, oldest first."""
+
+    def outbox_done(self, ids: Sequence[int]) -> None:
+        """Forget delivered entries."""
+
+    def outbox_later(self, ids: Sequence[int], due: float) -> None:
+        """Try these again at ``due``."""
+
+    def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
+        """Reserve ``amount`` units of a shared rate limit (one per ``interval_s``); seconds to wait before use (GCRA)."""
+
+    def note_run(self, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:
+        """Finish a run that makes no commit (skipped, superseded) in the timeline."""
+
+    def check(self) -> str:
+        """As `ObjectStore.check`."""
+
+    def close(self) -> None:
+        """Finish what is queued and let go of the files."""
