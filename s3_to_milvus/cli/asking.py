@@ -1,7 +1,6 @@
 """`search`, `status`, `show`, `retry`, `check`: questions, and putting right what they show."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -135,6 +134,8 @@ def check(ctx: click.Context, repair: bool, as_json: bool) -> None:
 
 def _find(desk: Desk, key: str) -> list[Answer]:
     """By key; a path that exists on this machine is also looked up below the folders that are mirrored."""
+    from pathlib import Path
+
     found = desk.find(key)
     if found or not Path(key).exists():
         return found

@@ -17,9 +17,6 @@ from s3_to_milvus.engine.answers import (
     sync_answer,
 )
 from s3_to_milvus.engine.mirror import Progress
-from s3_to_milvus.engine.observe import log
-from s3_to_milvus.errors import S3ToMilvusError
-from s3_to_milvus.ports import SourceEntry
 
 if TYPE_CHECKING:
     from s3_to_milvus.settings import Settings
@@ -72,7 +69,8 @@ class Direct:
     def status(self) -> Answer:
         """See `Desk.status`."""
         status = self._mirror.status()
-        lines = collection_lines(status.collections, self._mirror.parts.vectors.count)
+        parts = self._mirror.parts
+        lines = collection_lines(status.collections, parts.embedder, parts.vectors.count)
         return status_answer(status, lines) | status_details(status)
 
     def find(self, key: str) -> list[Answer]:
@@ -82,7 +80,7 @@ class Direct:
 
     def retry(self, ids: Sequence[str] | None, on_progress: OnProgress) -> int:
         """See `Desk.retry`."""
-        sources = self._open_known()
+        sources = self._application.open_known_sources()
         ledger = self._mirror.parts.ledger
         refs = None if ids is None else [ref for each in ids if (ref := ledger.find(each)) is not None]
         count = self._mirror.retry(refs)
@@ -93,7 +91,7 @@ class Direct:
 
     def check(self, *, is_repairing: bool, on_progress: OnProgress) -> Checked:
         """See `Desk.check`."""
-        sources = self._open_known()
+        sources = self._application.open_known_sources()
         if not is_repairing:
             return Checked(check_answer(self._mirror.check(sources)))
         self._work()
@@ -108,16 +106,6 @@ class Direct:
         if not self._is_working:
             self._is_working = True
             self._mirror.start()
-
-    def _open_known(self) -> list[SourceEntry]:
-        """Every source that was ever mirrored and can be opened now."""
-        entries = []
-        for entry in self._mirror.parts.ledger.sources():
-            try:
-                entries.append(self._application.open_source(entry.uri))
-            except S3ToMilvusError as error:
-                log.error("source.not_opened", uri=entry.uri, message=error.message)
-        return entries
 
 
 def _step(progress: Progress) -> Step:

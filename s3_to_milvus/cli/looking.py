@@ -54,7 +54,10 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 @click.command()
 @json_option
 def config(as_json: bool) -> None:
-    """Print every setting, its value and where it came from; secrets are hidden."""
+    """Print every setting and where it came from.
+
+    Secrets are hidden.
+    """
     from s3_to_milvus.settings import explain
 
     settings = load_settings()

@@ -1,8 +1,6 @@
 """`s3-to-milvus`: the group of commands, and how failures end."""
 
-import signal
 import sys
-import traceback
 
 import click
 
@@ -46,6 +44,8 @@ class _Group(click.Group):
 
 def _tell(message: str, hint: str, *, is_debugging: bool) -> None:
     if is_debugging:
+        import traceback
+
         traceback.print_exc()
     click.echo(f"error: {message}", err=True)
     if hint:
@@ -72,6 +72,8 @@ def main(debug: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    import signal
+
     # A service manager's polite stop ends a command as Ctrl-C does: leases are handed back.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 

@@ -1,6 +1,5 @@
 """Answers on stdout: JSON for programs, plain lines and tables for people. Everything else goes to stderr."""
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,8 @@ __all__ = ["json_option", "note", "print_json", "print_table", "shown", "size_of
 
 # Control characters could drive the terminal, bidirectional ones could make a name look like another one.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_WIDE = 10_000
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
@@ -28,6 +29,8 @@ def note(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One line of JSON, readable where the terminal can show it, always exact."""
+    import json
+
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -38,6 +41,8 @@ def print_json(value: Any) -> None:
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[int] = ()) -> None:
     """Columns under their heads, wide characters counted right; ``numbers`` are the columns to put to the right."""
+    from io import StringIO
+
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -47,10 +52,13 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], numbers: 
         table.add_column(name, justify="right" if place in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown(f"{cell:,}" if isinstance(cell, int) else str(cell))) for cell in row))
-    is_terminal = sys.stdout.isatty()
-    Console(file=sys.stdout, width=None if is_terminal else 10_000, markup=False, emoji=False, highlight=False).print(
-        table
-    )
+    if sys.stdout.isatty():
+        Console(markup=False, emoji=False, highlight=False).print(table)
+        return
+    page = StringIO()
+    Console(file=page, width=_WIDE, markup=False, emoji=False, highlight=False).print(table)
+    for line in page.getvalue().splitlines():
+        click.echo(line.rstrip())
 
 
 def time_of(epoch_s: float | None) -> str:

@@ -1,10 +1,8 @@
 """`serve` and `up`: the whole service in this process."""
 
-import socket
-import threading
+import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +12,8 @@ from s3_to_milvus.cli.output import note, shown
 from s3_to_milvus.errors import ConfigError, FatalError
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from s3_to_milvus.bootstrap import Application
     from s3_to_milvus.settings import Settings
 
@@ -42,9 +42,14 @@ def serve(host: str | None, port: int | None, sources: Sequence[str]) -> None:
 @click.command()
 @_serving
 def up(host: str | None, port: int | None, sources: Sequence[str]) -> None:
-    """Run the service and say what to do with it; without --source over ./samples."""
+    """Run the service, and say how to use it.
+
+    Without --source and S2M_SOURCE it mirrors ./samples.
+    """
     settings = load_settings(host=host, port=port, source=tuple(sources) or None)
     if not settings.source:
+        from pathlib import Path
+
         if not Path(_SAMPLES).is_dir():
             raise ConfigError(
                 "There is no folder to mirror.",
@@ -82,8 +87,10 @@ def _serve(settings: "Settings", welcome: "Callable[[Application, str], None]") 
         raise FatalError("The service could not start.", hint="The log above says why; `s3-to-milvus doctor` helps.")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> "socket":
     """A socket that others can connect to once the server takes it. Raises `ConfigError` where that can't be."""
+    import socket
+
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=2_048)
@@ -95,9 +102,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _when_started(server: Any, tell: Callable[[], None]) -> None:
+    import threading
+
     def wait() -> None:
         while not server.started and not server.should_exit:
-            threading.Event().wait(0.02)
+            time.sleep(0.02)
         if server.started:
             tell()
 
@@ -113,7 +122,7 @@ def _welcome(application: "Application", url: str) -> None:
     click.echo("Stop:    Ctrl-C")
     mirror = application.mirror
     while not application.service.is_ready:
-        threading.Event().wait(0.1)
+        time.sleep(0.1)
     try:
         mirror.wait(application.sources)
     except FatalError as error:

@@ -15,7 +15,7 @@ from s3_to_milvus.engine.mirror import Mirror, Status
 from s3_to_milvus.engine.search import Found
 from s3_to_milvus.engine.tally import SyncReport
 from s3_to_milvus.errors import S3ToMilvusError
-from s3_to_milvus.ports import CollectionCounts, SourceEntry
+from s3_to_milvus.ports import CollectionCounts, Embedder, SourceEntry
 
 __all__ = [
     "Answer",
@@ -70,15 +70,20 @@ def status_details(status: Status) -> Answer:
     }
 
 
-def collection_lines(collections: Sequence[CollectionCounts], count: Callable[[str], int]) -> list[Answer]:
-    """Collections with the rows that ``count`` finds in each by its name."""
+def collection_lines(
+    collections: Sequence[CollectionCounts], embedder: Embedder, count: Callable[[str], int]
+) -> list[Answer]:
+    """Collections with the rows that ``count`` finds in each by its name.
+
+    One of the ``embedder`` in use shows its kind; that of another one, which no search looks at, a fingerprint.
+    """
     return [
         {
             "name": each.spec.name,
             "folder": each.spec.label,
             "objects": each.objects,
             "entities": count(each.spec.name),
-            "embedder": each.spec.embedder,
+            "embedder": embedder.kind if each.spec.embedder == embedder.fingerprint else each.spec.embedder,
             "dim": each.spec.dim,
         }
         for each in collections

@@ -63,7 +63,7 @@ class Door:
         with self._status_lock:
             if time.monotonic() - self._status_at >= _FRESH_S:
                 status = self.mirror.status()
-                collections = collection_lines(status.collections, self._count)
+                collections = collection_lines(status.collections, self.mirror.parts.embedder, self._count)
                 self._status = status_answer(status, collections) | status_details(status)
                 self._status_at = time.monotonic()
             return self._status

@@ -32,14 +32,16 @@ _STATUS: tuple[tuple[type[S3ToMilvusError], int], ...] = (
     (TransientError, 503),
     (FatalError, 503),
 )
+_PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_ESCAPED = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def dumps(content: Any) -> bytes:
     """UTF-8 JSON; a text that no UTF-8 can hold (an undecodable file name) is escaped, so that it survives."""
     try:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _PLAIN.encode(content).encode()
     except UnicodeEncodeError:
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+        return _ESCAPED.encode(content).encode()
 
 
 class Json(Response):
