@@ -19,7 +19,7 @@ __all__ = [
     "whole_character_cut",
 ]
 
-CELL_BORDER = " | "
+_CELL_BORDER = " | "
 _HEADING_CHARS = 200
 
 _CLOSING = "[\"'”’)\\]}」』》）]*"
@@ -44,8 +44,10 @@ def content_sum(text: str) -> int:
 
 def row_line(cells: Iterable[str]) -> str:
     """A table row as one line, ``a | b | c``; empty cells at its end are left out."""
-    line = CELL_BORDER.join([" ".join(cell.split()) for cell in cells])
-    return line.rstrip(" |") if line.endswith(" ") else line
+    texts = [" ".join(cell.split()) for cell in cells]
+    while texts and not texts[-1]:
+        texts.pop()
+    return _CELL_BORDER.join(texts)
 
 
 def sentence_pieces(text: str, limit: int) -> Iterator[tuple[str, str]]:

@@ -83,7 +83,8 @@ class Claim:
 
     ``run`` is unique over all time and stamps every row of the attempt; it is the fencing token of
     commit, settle, retry and bury. ``attempts`` counts this one. ``is_retry``: a person asked for
-    another try, whatever stands. ``deaths`` counts the claims of this object that ended by their lease (the worker died or hung).
+    another try, whatever stands. ``deaths`` counts the claims of this object that ended by their lease (the worker
+    died or hung).
     ``dirty_since`` is when the object was first observed since it was last settled.
     """
 

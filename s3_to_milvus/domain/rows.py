@@ -50,7 +50,7 @@ class IdRanges:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """A collection as the engine needs it. ``label`` is the folder name people see; Milvus may not hold it as a name."""
+    """A collection as the engine needs it. ``label`` is the folder name people see, which Milvus may not hold."""
 
     name: str
     label: str
@@ -104,7 +104,7 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A row found by a search. ``distance`` is Milvus' raw value; ``score`` is larger for better, whatever the metric."""
+    """A row found by a search. ``distance`` is Milvus' raw value; ``score`` is larger for better in every metric."""
 
     score: float
     distance: float

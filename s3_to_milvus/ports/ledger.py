@@ -98,14 +98,17 @@ class Ledger(Protocol):
     def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> list[SettleState]:
         """Resolve claims whose garbage is deleted: garbage is forgotten, and the work row goes, unless
         the generation moved (``AGAIN``, due now, attempts 0), or the claim was a TAKEOVER (``AGAIN``, due at
-        now + recheck_s as RECHECK). An object with no record and nothing to do is forgotten. Not ours any more: ``LOST``, nothing done.
-        A failed record keeps its work row as dead letter (see `bury`)."""
+        now + recheck_s as RECHECK). An object with no record and nothing to do is forgotten. Not ours any more:
+        ``LOST``, nothing done. A failed record keeps its work row as dead letter (see `bury`).
+        """
 
     def retry(
         self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, is_charged: bool
     ) -> SettleState:
         """Give the claim back for another attempt at ``due``. Unclean: unknown rows may exist, the next claim is a
-        TAKEOVER (a TAKEOVER claim stays one in any case). Not charged: the attempt is not counted. Generation moved: due now."""
+        TAKEOVER (a TAKEOVER claim stays one in any case). Not charged: the attempt is not counted. Generation moved:
+        due now.
+        """
 
     def bury(self, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
         """As `settle`, but the work row stays as dead letter (``DONE``), never due until observed or requeued."""
@@ -179,7 +182,7 @@ class Ledger(Protocol):
         """Try these again at ``due``."""
 
     def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
-        """Reserve ``amount`` units of a shared rate limit (one per ``interval_s``); seconds to wait before use (GCRA)."""
+        """Reserve ``amount`` units of a shared rate (one per ``interval_s``); seconds to wait before their use (GCRA)."""
 
     def note_run(self, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:
         """Finish a run that makes no commit (skipped, superseded) in the timeline."""
