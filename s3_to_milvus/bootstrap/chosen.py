@@ -123,6 +123,7 @@ class Chosen:
             kind=adapter.kind,
             fingerprint=adapter.fingerprint,
             media_types=adapter.media_types,
+            preload=getattr(adapter, "preload", ()),
         )
         return wrapped
 
