@@ -6,8 +6,8 @@ SOURCE ?= $(or $(S2M_SOURCE),./samples)
 .PHONY: up install test check fix bench soak browser docs lock clean
 
 up: export S2M_SOURCE := $(SOURCE)
-up: export S2M_DATA_DIR := $(or $(S2M_DATA_DIR),./data)
 up: $(INSTALLED) ## the service on 127.0.0.1:8510 over a folder of documents: make up SOURCE=~/documents
+	@grep -qs '^S2M_DATA_DIR=' .env || echo 'S2M_DATA_DIR=./data' >> .env # so that every command here finds the data
 	exec $(BIN)/s3-to-milvus up
 
 install: $(INSTALLED)
