@@ -25,8 +25,9 @@ _MAX_WORD = 64
 class HashEmbedder:
     """Adds up a fixed pattern of signs for each word and for each pair of neighbouring CJK characters.
 
-    Eight places of the vector per feature, so that one collision hides nothing; long words and numbers weigh more
-    than short ones, which stand everywhere. Documents and questions are treated alike; rows have length 1.
+    Eight places of the vector per feature, so that one collision hides nothing. Long words and numbers weigh more
+    than short ones, which stand everywhere; how often a word stands there does not count. Documents and questions
+    are treated alike; rows have length 1.
     """
 
     kind = "hash"
@@ -93,8 +94,9 @@ class _Features(dict[str, tuple[int, ...]]):
         return len(self) + len(self._numbers) > _MAX_FEATURES
 
     def of(self, text: str) -> list[int]:
-        """The features of a text, one for each time they stand there; at least one."""
-        return list(chain.from_iterable(map(self.__getitem__, text.split()))) or [self._number(text[:_MAX_WORD])]
+        """The features of a text, at least one. Each piece counts once: repeated words would drown all others."""
+        pieces = dict.fromkeys(text.split())
+        return list(chain.from_iterable(map(self.__getitem__, pieces))) or [self._number(text[:_MAX_WORD])]
 
     def __missing__(self, piece: str) -> tuple[int, ...]:
         words = _WORD.findall(unicodedata.normalize("NFC", piece).lower())
@@ -125,6 +127,9 @@ def _with_pairs(word: str) -> list[str]:
 
 
 def _weight(feature: str) -> float:
-    """Rare words are not known here; long ones and numbers are taken for them."""
-    weight = min(len(feature) / (4 if feature.isascii() else 2), 3)
-    return weight + 2 if any(map(str.isdigit, feature)) else weight
+    """Rare words are not known here; long ones and numbers are taken for them, and pairs carry CJK text."""
+    if any(map(str.isdigit, feature)):
+        return 4.0
+    if _CJK.match(feature):
+        return 1.5 if len(feature) == 2 else 0.5
+    return min(len(feature) / 4, 3.0)

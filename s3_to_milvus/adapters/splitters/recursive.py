@@ -96,7 +96,8 @@ class RecursiveSplitter:
         for segment in _segments(document.blocks):
             for text, start in self._pieces(segment.text, params):
                 inside = segment.blocks_between(start, start + len(text))
-                heading = common_path([path for _, path in inside])
+                content = [path for block, path in inside if block.kind is not BlockKind.HEADING]
+                heading = common_path(content or [path for _, path in inside])
                 pages = page_spans([block for block, _ in inside])
                 for part in filter(None, map(str.strip, cut_bytes(text, TEXT_BYTES))):
                     yield Chunk(number, part, heading, pages)
@@ -129,7 +130,7 @@ class RecursiveSplitter:
 
 
 def _solid_parts(piece: str, params: ChunkParams) -> Iterator[tuple[str, int]]:
-    """A piece within the size as it is; one without any separator cut by characters, as the library would, and where."""
+    """A piece within the size as it is; one without any separator cut as the library would; and where they start."""
     at = 0
     while len(piece) - at > params.size:
         end = whole_character_cut(piece, at + params.size)
