@@ -2,20 +2,17 @@
 
 import pytest
 
-from s3_to_milvus.adapters.embedders.local import LocalEmbedder
 from s3_to_milvus.ports import Embedder
 from s3_to_milvus.testing.contracts.embedder import EmbedderContract
 from s3_to_milvus.testing.fakes.embedder import FakeEmbedder
 from s3_to_milvus.testing.hash_embedder import HashEmbedder
-from tests.support.local_model import MODELS
-
-_LOCAL = LocalEmbedder(LocalEmbedder.Options(engine="onnx"), MODELS)
+from tests.support.local_model import local_embedder
 
 
 class TestLocalEmbedder(EmbedderContract):
     @pytest.fixture
     def embedder(self) -> Embedder:
-        return _LOCAL
+        return local_embedder()
 
 
 class TestHashEmbedder(EmbedderContract):
