@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -112,7 +112,9 @@ async def _close(door: Door) -> None:
     def stop() -> None:
         try:
             door.close()
-        finally:
+        except Exception as error:  # noqa: BLE001 - the process ends anyway; the log keeps the reason
+            log.exception("service.stop_failed", error=type(error).__name__)
+        with suppress(RuntimeError):  # the loop may be gone when it took too long
             loop.call_soon_threadsafe(stopped.set)
 
     threading.Thread(target=stop, name="s2m-stop", daemon=True).start()

@@ -1,6 +1,7 @@
 """What every request passes: size limit, the service's own names, no writes from foreign pages, security headers."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from http import HTTPStatus
@@ -27,6 +28,7 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+_BRACKETED = re.compile(r"\[([^\]]*)\](?::\d*)?")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -39,8 +41,9 @@ def is_own_name(host: str, known: Iterable[str]) -> bool:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
+    bracketed = _BRACKETED.fullmatch(host)
+    if bracketed is not None:
+        return bracketed[1]
     return host.rpartition(":")[0] if host.count(":") == 1 else host
 
 
