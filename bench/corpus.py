@@ -5,10 +5,44 @@ from pathlib import Path
 
 __all__ = ["make_folder", "make_text"]
 
-_WORDS = (
-    "storage bucket object version vector search index collection document chunk upload change delete event queue "
-    "ledger commit lease worker scan 문서 검색 규정 휴가 신청 승인 보고서 회의 자료 계약 고객 매출 분기 예산 개발 운영"
-).split()
+_WORDS = [
+    "storage",
+    "bucket",
+    "object",
+    "version",
+    "vector",
+    "search",
+    "index",
+    "collection",
+    "document",
+    "chunk",
+    "upload",
+    "change",
+    "delete",
+    "event",
+    "queue",
+    "ledger",
+    "commit",
+    "lease",
+    "worker",
+    "scan",
+    "문서",
+    "검색",
+    "규정",
+    "휴가",
+    "신청",
+    "승인",
+    "보고서",
+    "회의",
+    "자료",
+    "계약",
+    "고객",
+    "매출",
+    "분기",
+    "예산",
+    "개발",
+    "운영",
+]
 
 
 def make_text(random_: random.Random, size_bytes: int = 4_096) -> str:

@@ -1,6 +1,6 @@
 """Documents per CPU-second from a folder into Milvus Lite, against a bare read-split-embed-insert loop.
 
-``python -m bench.throughput [FILES]``. Both sides run in processes of their own, one after the other and twice, with the
+``python -m bench.throughput [FILES]``. Both sides run in processes of their own, in turn and twice, with the
 hash embedder and the same splitter; imports are not counted, everything else is, child processes too.
 """
 
@@ -74,7 +74,8 @@ def ours(folder: Path, work: Path) -> dict[str, float]:
     from s3_to_milvus.settings import load
 
     started_s, started_cpu_s = time.perf_counter(), _cpu_s()
-    settings = load({"data_dir": work / "data", "embedder.kind": "hash", "log.level": "warning"}, environ={}, folder=work)
+    arguments = {"data_dir": work / "data", "embedder.kind": "hash", "log.level": "warning"}
+    settings = load(arguments, environ={}, folder=work)
     configure_logging(settings.log)
     app = build(settings, [str(folder)])
     app.mirror.start()

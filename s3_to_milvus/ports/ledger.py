@@ -182,7 +182,7 @@ class Ledger(Protocol):
         """Try these again at ``due``."""
 
     def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
-        """Reserve ``amount`` units of a shared rate (one per ``interval_s``); seconds to wait before their use (GCRA)."""
+        """Reserve ``amount`` units of a shared rate (one per ``interval_s``); seconds to wait before use (GCRA)."""
 
     def note_run(self, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:
         """Finish a run that makes no commit (skipped, superseded) in the timeline."""
