@@ -233,6 +233,8 @@ class LedgerMemoryContract:
             desk.index(ObjectRef("docs", key))
         assert [line.key for line in desk.ledger.lines("docs", "한")] == ["한", "한/1"]
         assert [line.key for line in desk.ledger.lines("docs", "\udcff")] == ["\udcff/1", "\udcff\udcff/2"]
+        desk.index(ObjectRef("docs", "한\udcff"))
+        assert [line.key for line in desk.ledger.lines("docs", "한")] == ["한", "한/1", "한\udcff"]
         assert list(desk.ledger.lines("other")) == []
 
     def test_lines_are_those_with_a_record(self, desk: Desk) -> None:

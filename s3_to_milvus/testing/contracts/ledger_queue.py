@@ -190,7 +190,10 @@ class LedgerQueueContract:
         desk.take_one()
         desk.settle(desk.take_one(T + 100), T + 100)
         assert desk.take_one(T + 100 + RECHECK_S).suspicion is Suspicion.RECHECK
-        assert desk.take_one(T + 200 + RECHECK_S).suspicion is Suspicion.TAKEOVER
+        heir = desk.take_one(T + 200 + RECHECK_S)
+        assert heir.suspicion is Suspicion.TAKEOVER
+        assert desk.settle(heir, T + 600) is SettleState.AGAIN
+        assert desk.take_one(T + 600 + RECHECK_S).suspicion is Suspicion.RECHECK
 
     def test_a_heartbeat_keeps_the_lease(self, desk: Desk) -> None:
         desk.observe(A, B)
