@@ -23,22 +23,28 @@ def covers(event: ObjectEvent, ref: ObjectRef) -> bool:
 
 
 class Collector:
-    """Takes batches; the first ``failures`` of them are refused with an exception."""
+    """Takes batches, and refuses one with a `ConnectionError` after `refuse_next`."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self) -> None:
         self.events: list[ObjectEvent] = []
-        self.failures = failures
+        self.refused: list[ObjectEvent] = []
+        self._is_refusing = False
         self._changed = threading.Condition()
+
+    def refuse_next(self) -> None:
+        """Forget what came; the next batch is not taken."""
+        with self._changed:
+            self.events.clear()
+            self._is_refusing = True
 
     def __call__(self, events: Sequence[ObjectEvent]) -> None:
         """What ``run`` calls."""
         with self._changed:
-            if self.failures:
-                self.failures -= 1
-                self._changed.notify_all()
-                raise ConnectionError("this batch is not taken")
-            self.events += events
+            is_refused, self._is_refusing = self._is_refusing, False
+            (self.refused if is_refused else self.events).extend(events)
             self._changed.notify_all()
+        if is_refused:
+            raise ConnectionError("this batch is not taken")
 
     def wait(self, is_enough: Callable[["Collector"], bool], seconds: float = _PATIENCE_S) -> bool:
         """Wait until it is enough; False when that does not come."""
@@ -130,11 +136,13 @@ class EventSourceContract:
 
     def test_what_was_not_taken_is_told_again(self, source: EventSource, bucket: str) -> None:
         """A batch counts as told when ``emit`` returned."""
-        collector = Collector(failures=1)
+        collector = Collector()
         ref = ObjectRef(bucket, "a.txt")
         with running(source, collector):
+            self.change_until_told(source, collector, ObjectRef(bucket, "first.txt"))
+            collector.refuse_next()
             self.change(source, ref, 0)
-            assert collector.wait(lambda seen: not seen.failures)
+            assert collector.wait(lambda seen: bool(seen.refused))
             assert collector.wait(lambda seen: seen.has(ref))
 
     def test_it_can_be_checked(self, source: EventSource, bucket: str) -> None:
