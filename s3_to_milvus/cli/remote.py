@@ -58,11 +58,12 @@ class Remote:
     def retry(self, ids: Sequence[str] | None, on_progress: OnProgress) -> int:
         """See `Desk.retry`. Named objects are waited for; all that failed are tried in the service's own time."""
         body: Answer = {"all": True} if ids is None else {"keys": list(ids)}
+        before = {object_id: self._newest_run(object_id) for object_id in (ids or ())[:_WAIT_FOR]}
         count: int = self._ask("POST", "/api/v1/retry", body)["retried"]
-        for object_id in (ids or ())[:_WAIT_FOR]:
+        for object_id, run in before.items():
             for _ in _ticks():
                 on_progress(Step())
-                if not self._is_on_its_way(object_id):
+                if self._has_ended(object_id, run):
                     break
         return count
 
@@ -75,15 +76,28 @@ class Remote:
         """See `Desk.close`."""
         self._opener.close()
 
-    def _is_on_its_way(self, object_id: str) -> bool:
-        """True until an attempt has ended; one that is put off for another try has ended, too."""
+    def _object(self, object_id: str) -> Answer | None:
+        """One object; None when there is none any more."""
         try:
-            found = self._ask("GET", f"/api/v1/objects/{object_id}")
-        except S3ToMilvusError as error:
-            if isinstance(error, _Answered) and error.code == "unknown_object":
-                return False
+            return self._ask("GET", f"/api/v1/objects/{object_id}")
+        except _Answered as error:
+            if error.code == "unknown_object":
+                return None
             raise
-        return found["state"] not in _SETTLED and not found["error_code"]
+
+    def _newest_run(self, object_id: str) -> int:
+        found = self._object(object_id)
+        return found["timeline"][0]["run"] if found and found["timeline"] else 0
+
+    def _has_ended(self, object_id: str, run_before: int) -> bool:
+        """True once an attempt after ``run_before`` is over; one that is put off for another try is over, too."""
+        found = self._object(object_id)
+        if found is None:
+            return True
+        runs = found["timeline"]
+        if not runs or runs[0]["run"] == run_before or runs[0]["finished_at"] is None:
+            return False
+        return found["state"] in _SETTLED or (found["state"] == "waiting" and found["attempts"] > 0)
 
     def _job(self, kind: str, body: Answer, on_progress: OnProgress) -> Answer:
         job = self._ask("POST", f"/api/v1/{kind}", body)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from s3_to_milvus.cli.desk import load_settings
-from s3_to_milvus.cli.output import note, shown
+from s3_to_milvus.cli.output import note, print_json, shown
 from s3_to_milvus.errors import ConfigError, FatalError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _DRAIN_S = 2
 
 
 def _serving(command: Callable[..., None]) -> Callable[..., None]:
+    command = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON once it answers.")(command)
     command = click.option(
         "--source", "sources", multiple=True, help="A folder or s3://bucket/prefix; may be repeated."
     )(command)
@@ -33,15 +34,15 @@ def _serving(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @_serving
-def serve(host: str | None, port: int | None, sources: Sequence[str]) -> None:
+def serve(host: str | None, port: int | None, sources: Sequence[str], as_json: bool) -> None:
     """Run the service: HTTP, workers, watchers, scans."""
     settings = load_settings(host=host, port=port, source=tuple(sources) or None)
-    _serve(settings, lambda application, url: note(f"Serving {url}"))
+    _serve(settings, _print_address if as_json else lambda application, url: note(f"Serving {url}"))
 
 
 @click.command()
 @_serving
-def up(host: str | None, port: int | None, sources: Sequence[str]) -> None:
+def up(host: str | None, port: int | None, sources: Sequence[str], as_json: bool) -> None:
     """Run the service, and say how to use it.
 
     Without --source and S2M_SOURCE it mirrors ./samples.
@@ -58,17 +59,23 @@ def up(host: str | None, port: int | None, sources: Sequence[str]) -> None:
         settings = load_settings(host=host, port=port, source=(_SAMPLES,))
     if not settings.places_of("log.level"):
         settings = load_settings(host=host, port=port, source=settings.source, **{"log.level": "warning"})
-    _serve(settings, _welcome)
+    _serve(settings, _print_address if as_json else _welcome)
 
 
 def _serve(settings: "Settings", welcome: "Callable[[Application, str], None]") -> None:
     """Listen, build, serve until stopped. What can fail, fails before the first request."""
-    import uvicorn
-
-    from s3_to_milvus.bootstrap import build, configure_logging
+    from s3_to_milvus.bootstrap import configure_logging
 
     configure_logging(settings.log)
-    listener = _listen(settings.host, settings.port)
+    with _listen(settings.host, settings.port) as listener:
+        _serve_on(listener, settings, welcome)
+
+
+def _serve_on(listener: "socket", settings: "Settings", welcome: "Callable[[Application, str], None]") -> None:
+    import uvicorn
+
+    from s3_to_milvus.bootstrap import build
+
     # The doors do not import each other: this one starts the other by name, as `uvicorn` would.
     web = import_module("s3_to_milvus.web.app")
     url = import_module("s3_to_milvus.web.listening").url_of(*listener.getsockname()[:2])
@@ -114,6 +121,12 @@ def _when_started(server: Any, tell: Callable[[], None]) -> None:
             tell()
 
     threading.Thread(target=wait, name="s2m-welcome", daemon=True).start()
+
+
+def _print_address(application: "Application", url: str) -> None:
+    import os
+
+    print_json({"url": url, "pid": os.getpid(), "sources": [entry.uri for entry in application.sources]})
 
 
 def _welcome(application: "Application", url: str) -> None:

@@ -11,7 +11,7 @@ from s3_to_milvus.cli.output import json_option, note, print_json, shown
 from s3_to_milvus.cli.progress import progress
 from s3_to_milvus.errors import RemovalGuard
 
-__all__ = ["sync"]
+__all__ = ["is_asked_at_terminal", "sync"]
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-"}
 _LISTED = 10
@@ -60,7 +60,7 @@ def _sync(desk: Desk, source: str, *, is_dry_run: bool, is_confirmed: bool) -> S
         with progress(source) as tell:
             return desk.sync(source, is_dry_run=is_dry_run, is_confirmed=is_confirmed, on_progress=tell)
     except RemovalGuard as guard:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not is_asked_at_terminal():
             raise
         note(guard.message)
         _show_removals(desk, source)
@@ -68,6 +68,11 @@ def _sync(desk: Desk, source: str, *, is_dry_run: bool, is_confirmed: bool) -> S
             raise
     with progress(source) as tell:
         return desk.sync(source, is_dry_run=False, is_confirmed=True, on_progress=tell)
+
+
+def is_asked_at_terminal() -> bool:
+    """True when a person can be asked and can answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _show_removals(desk: Desk, source: str) -> None:

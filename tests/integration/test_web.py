@@ -239,7 +239,8 @@ def test_retry_takes_keys_or_all(application: FakeApplication, client: TestClien
     until(lambda: len(application.mirror.timeline(ObjectRef(BUCKET, SCRIPT))) == 2)
     until(lambda: application.mirror.status().counts.failed == 1)
     assert client.post("/api/v1/retry", json={"all": True}).json()["retried"] == 1
-    for body in ({}, {"all": False}, {"all": True, "keys": ["a"]}, {"keys": []}):
+    wrong: list[dict[str, Any]] = [{}, {"all": False}, {"all": True, "keys": ["a"]}, {"keys": []}]
+    for body in wrong:
         assert _is_problem(client.post("/api/v1/retry", json=body), 422, "invalid_request")
 
 
@@ -273,7 +274,7 @@ def test_a_source_is_only_added_by_who_can_read_the_data_folder(
     application.store.put("other", "a.txt", b"hello")
     body = {"source": "s3://other/"}
     assert _is_problem(client.post("/api/v1/sync", json=body), 403, "unknown_source")
-    wrong = client.post("/api/v1/sync", json=body, headers={"Authorization": b"Bearer n\xc3\xa9"})
+    wrong = client.post("/api/v1/sync", json=body, headers={b"Authorization": b"Bearer n\xc3\xa9"})
     assert wrong.status_code == 403
     token = tmp_path / TOKEN_FILE
     assert token.stat().st_mode & 0o777 == 0o600

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -12,6 +13,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from schemathesis.core.result import Ok
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -33,13 +35,13 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.sc
 
 
 def test_answers_keep_to_the_document(schema: schemathesis.schemas.BaseSchema) -> None:
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) >= 14
     for operation in operations:
         _try(operation.as_strategy())
 
 
-def _try(cases: hypothesis.strategies.SearchStrategy[schemathesis.Case]) -> None:
+def _try(cases: hypothesis.strategies.SearchStrategy["schemathesis.Case[Any]"]) -> None:
     @hypothesis.settings(
         max_examples=25,
         deadline=None,
@@ -48,7 +50,7 @@ def _try(cases: hypothesis.strategies.SearchStrategy[schemathesis.Case]) -> None
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(case=cases)
-    def run(case: schemathesis.Case) -> None:
+    def run(case: "schemathesis.Case[Any]") -> None:
         case.call_and_validate(checks=CHECKS)
 
     run()

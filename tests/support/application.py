@@ -50,6 +50,7 @@ class FakeApplication:
     urls: list[str] = field(default_factory=list)
     is_started: bool = False
     is_stopped: bool = False
+    on_stop: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.settings = Settings(data_dir=self.data_dir, host=self.host)
@@ -80,6 +81,12 @@ class FakeApplication:
         self.ledger.put_source(entry)
         return entry
 
+    def open_known_sources(self) -> list[SourceEntry]:
+        for entry in self.ledger.sources():
+            if entry.name not in self.stores:
+                self.sources.append(self.open_source(entry.uri))
+        return self.sources
+
     def announce(self, url: str) -> None:
         self.urls.append(url)
 
@@ -90,6 +97,7 @@ class FakeApplication:
     def stop(self) -> None:
         self.is_stopped = True
         self.service.stop()
+        self.on_stop()
 
     def as_real(self) -> "Application":
         return cast("Application", self)

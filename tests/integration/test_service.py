@@ -1,0 +1,195 @@
+"""`uvicorn main:app` and `s3-to-milvus up` as people start them: real processes, files, a watched folder."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.support.application import until
+
+ROOT = Path(__file__).resolve().parents[2]
+HITS = "/api/v1/search"
+
+
+class Home:
+    """A data folder, a folder of documents, and the processes over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.documents = folder / "문서"
+        self.data = folder / "data"
+        self.log = folder / "log.txt"
+        (self.documents / "인사").mkdir(parents=True)
+        self.environment = {
+            **os.environ,
+            "S2M_DATA_DIR": str(self.data),
+            "S2M_SOURCE": str(self.documents),
+            "S2M_EMBEDDER__KIND": "hash",
+            "S2M_EVENTS__WATCH__FORCE_POLLING": "false",
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+        self.processes.append(process)
+        return process
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "s3_to_milvus.cli.main", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    for process in home.processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _ask(url: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=10) as answer:
+        return json.load(answer)
+
+
+def _is_answered(url: str) -> Callable[[], bool]:
+    def ask() -> bool:
+        try:
+            return bool(_ask(f"{url}/readyz")["status"] == "ready")
+        except OSError:
+            return False
+
+    return ask
+
+
+def _keys(url: str, query: str) -> list[str]:
+    return [hit["key"] for hit in _ask(url + HITS, {"query": query, "top": 1})["hits"]]
+
+
+def _stop_s(process: subprocess.Popen[bytes], how: signal.Signals) -> float:
+    started = time.monotonic()
+    process.send_signal(how)
+    process.wait(timeout=20)
+    return time.monotonic() - started
+
+
+def test_uvicorn_alone_runs_the_whole_service(home: Home) -> None:
+    (home.documents / "인사" / "휴가.txt").write_text("연차휴가는 해마다 열다섯 날이다.", encoding="utf-8")
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = home.start("uvicorn", "main:app", "--host", "0.0.0.0", "--port", str(port))
+    until(_is_answered(url), 60)
+    until(lambda: _keys(url, "연차휴가는 해마다") == ["인사/휴가.txt"], 30)
+
+    # A change of the folder shows without anybody's help, and so does its end.
+    (home.documents / "new.md").write_text("# Sabbatical\n\nzebra quagga okapi", encoding="utf-8")
+    until(lambda: _keys(url, "zebra quagga okapi") == ["new.md"], 30)
+    (home.documents / "new.md").unlink()
+    until(lambda: _keys(url, "zebra quagga okapi") != ["new.md"], 30)
+
+    # Commands find the service by the address that uvicorn was given.
+    found = home.command("search", "연차휴가는", "--json")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert json.loads(found.stdout)["hits"][0]["key"] == "인사/휴가.txt"
+
+    # A second process on the same data says so, and stops.
+    second = home.start("uvicorn", "main:app", "--port", str(_free_port()))
+    assert second.wait(timeout=60) != 0
+    assert f"process {process.pid} holds it and serves {url}" in home.said()
+    assert "Traceback" not in home.said()
+
+    assert _stop_s(process, signal.SIGTERM) < 6
+    assert json.loads(home.command("status", "--json").stdout)["objects"]["indexed"] == 1
+
+
+def test_up_says_what_to_do_and_ctrl_c_stops_it(home: Home) -> None:
+    (home.documents / "a.md").write_text("hello there", encoding="utf-8")
+    (home.documents / "b.bin").write_bytes(bytes(range(256)))
+    process = home.start("s3_to_milvus.cli.main", "up", "--port", "0")
+    until(lambda: "1 documents are searchable; 1 failed" in home.said(), 60)
+    said = home.said()
+    assert f"Mirroring {home.documents}" in said
+    assert "Look:    http://127.0.0.1:" in said
+    assert 's3-to-milvus search "…"' in said
+    assert "hello there" in home.command("search", "hello").stdout
+    assert _stop_s(process, signal.SIGINT) < 6
+    assert process.returncode == 0
+    assert "Traceback" not in home.said()
+
+
+def test_serve_tells_programs_where_it_answers(home: Home) -> None:
+    process = home.start("s3_to_milvus.cli.main", "serve", "--port", "0", "--json")
+    until(lambda: '"url"' in home.said(), 60)
+    line = next(line for line in home.said().splitlines() if '"url"' in line)
+    told = json.loads(line)
+    assert set(told) == {"url", "pid", "sources"}
+    assert (told["pid"], told["sources"]) == (process.pid, [str(home.documents)])
+    assert _is_answered(told["url"])()
+    assert _stop_s(process, signal.SIGTERM) < 6
+
+
+def test_a_taken_port_is_told_before_anything_is_opened(home: Home) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = home.command("serve", "--port", str(taken.getsockname()[1]))
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: Can't listen on 127.0.0.1:")
+    assert not home.data.exists()
+
+
+def test_sync_watch_follows_changes_until_stopped(home: Home) -> None:
+    (home.documents / "a.md").write_text("hello there", encoding="utf-8")
+    process = home.start("s3_to_milvus.cli.main", "sync", str(home.documents), "--watch")
+    until(lambda: "Following changes" in home.said(), 60)
+    assert ": 1 added" in home.said()
+    (home.documents / "b.md").write_text("general kenobi", encoding="utf-8")
+    until(lambda: '"key": "b.md"' in home.said(), 30)
+    assert _stop_s(process, signal.SIGTERM) < 6
+    assert "Traceback" not in home.said()
+    status = home.command("status", "--json")
+    assert json.loads(status.stdout)["objects"]["indexed"] == 2
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from s3_to_milvus.cli.main import main\n"
+        "main(['--help'], standalone_mode=False)\n"
+        "print('MODULES', *sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = {name.partition(".")[0] for name in run.stdout.rpartition("MODULES")[2].split()}
+    heavy = {"asyncio", "boto3", "fastapi", "httpx", "jinja2", "numpy", "pydantic", "pymilvus", "rich", "structlog"}
+    assert not modules & heavy
