@@ -8,12 +8,12 @@ import hypothesis
 import pytest
 import schemathesis
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
-from schemathesis.core.result import Ok
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
