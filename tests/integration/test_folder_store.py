@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -234,7 +235,9 @@ from pathlib import Path
 from s3_to_milvus.adapters.object_stores.folder import FolderStore
 from s3_to_milvus.domain.objects import ObjectRef
 store = FolderStore(FolderStore.Options(), {"b": Path(sys.argv[1])})
-os.setgid(65534); os.setuid(65534)
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
 for call in (lambda: [x.key for x in store.list("b")], lambda: store.get(ObjectRef("b", "secret.txt")),
              lambda: store.get(ObjectRef("b", "closed/x.txt")), lambda: store.check("b")):
     try:
@@ -244,27 +247,28 @@ for call in (lambda: [x.key for x in store.list("b")], lambda: store.get(ObjectR
 """
 
 
-def _as_nobody(root: Path) -> list[str]:
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another user")
-    for folder in root.parents:
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(0o711)
+def _without_rights(root: Path) -> list[str]:
     run = subprocess.run([sys.executable, "-c", AS_NOBODY, str(root)], capture_output=True, text=True, check=True)
     return run.stdout.split("\n")
 
 
-def test_rights_are_errors_never_absence(root: Path) -> None:
-    (root / "good.txt").write_text("1")
-    (root / "secret.txt").write_text("1")
-    (root / "secret.txt").chmod(0)
-    assert _as_nobody(root)[:2] == ["['good.txt', 'secret.txt']", UnreadableDocument.__name__]
-    (root / "closed").mkdir(0o700)
-    (root / "closed" / "x.txt").write_text("1")
-    assert _as_nobody(root)[:4] == ["Unauthorized", "UnreadableDocument", "UnreadableDocument", "Unauthorized"]
-    root.chmod(0)
-    assert _as_nobody(root)[:4] == ["Unauthorized"] * 4
-    root.chmod(0o755)
+def test_rights_are_errors_never_absence() -> None:
+    with tempfile.TemporaryDirectory() as name:  # tmp_path lies below a folder that is closed to others
+        Path(name).chmod(0o711)
+        root, closed = Path(name, "root"), Path(name, "root", "closed")
+        root.mkdir()
+        (root / "good.txt").write_text("1")
+        (root / "secret.txt").write_text("1")
+        (root / "secret.txt").chmod(0)
+        assert _without_rights(root)[:2] == ["['good.txt', 'secret.txt']", UnreadableDocument.__name__]
+        closed.mkdir()
+        (closed / "x.txt").write_text("1")
+        closed.chmod(0)
+        assert _without_rights(root)[:4] == ["Unauthorized", "UnreadableDocument", "UnreadableDocument", "Unauthorized"]
+        closed.chmod(0o700)
+        root.chmod(0)
+        assert _without_rights(root)[:4] == ["Unauthorized"] * 4
+        root.chmod(0o700)
 
 
 def test_listing_goes_on_when_files_vanish(store: FolderStore, root: Path) -> None:
