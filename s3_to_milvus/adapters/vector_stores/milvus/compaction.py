@@ -1,7 +1,7 @@
 """Gives back what deleted rows cost in Milvus Lite: rewrites segments without them, and forgets the tombstones.
 
 Lite merges small files by itself, but keeps every tombstone as long as any file holds an older row, and each read
-copies all of them. See ``docs/decisions/0001-lite-churn.md``. Ids, and the order of rows, stay as they are.
+copies all of them. See ``docs/decisions/0003-lite-churn.md``. Ids, and the order of rows, stay as they are.
 """
 
 import os
@@ -17,9 +17,9 @@ __all__ = ["compact", "is_due"]
 
 _PARTITION = "_default"
 _IDLE_TOMBSTONES = 400
-_BUSY_TOMBSTONES = 2_000
+_BUSY_TOMBSTONES = 1_000
 _IDLE_SHARE = 0.2
-_BUSY_SHARE = 1.0
+_BUSY_SHARE = 0.5
 _DEAD_SHARE = 0.1
 _SEGMENT_ROWS = 100_000
 

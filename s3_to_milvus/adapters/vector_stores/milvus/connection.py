@@ -1,6 +1,5 @@
 """The connection: opened at the first use, by a path to Milvus Lite or by an address to a server."""
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +8,10 @@ from typing import Any
 
 from s3_to_milvus.adapters.vector_stores.milvus.errors import translate
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors, load_pymilvus
-from s3_to_milvus.errors import ConfigError, Unavailable
+from s3_to_milvus.errors import ConfigError, FatalError, Unavailable
 
-__all__ = ["ONCE", "Connection", "lite_path_of"]
+__all__ = ["Connection", "lite_path_of"]
 
-# pymilvus repeats a failed call until its time is over, an insert as well: rows would be there twice. It must not.
-# Deadlines are set on the channel, since pymilvus takes a timeout of a call as leave to repeat it.
-ONCE: dict[str, Any] = {"retry_times": 0, "retry_on_rate_limit": False}
 _LITE_TIMEOUT_S = 600.0
 _NEVER_MS = 2**31 - 1
 
@@ -24,12 +20,15 @@ def lite_path_of(uri: str) -> Path | None:
     """The path that a URI names; None for the address of a server."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
-        return Path(uri)
+        return None if uri.startswith("unix:") else Path(uri)
     return Path(rest) if scheme == "file" else None
 
 
 class Connection:
-    """One client for all threads. ``lite`` is the embedded database behind it, None for a server."""
+    """One client for all threads. ``lite`` is the embedded database behind it, None for a server.
+
+    ``once`` is to be given to every call: the deadline, and no waiting for a rate limit to end.
+    """
 
     def __init__(self, uri: str, token: str, db_name: str, timeout_s: float) -> None:
         self.path = lite_path_of(uri)
@@ -38,7 +37,8 @@ class Connection:
         self._uri = uri
         self._token = token
         self._db_name = db_name
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s if self.path is None else _LITE_TIMEOUT_S
+        self.once: dict[str, Any] = {"timeout": self._timeout_s, "retry_on_rate_limit": False}
         self._opening = threading.Lock()
         self._client: Any = None
         self._is_closed = False
@@ -106,24 +106,36 @@ class Connection:
         return client
 
     def _connect(self, uri: str) -> Any:
-        timeout_s = self._timeout_s if self.path is None else _LITE_TIMEOUT_S
-        options: dict[str, Any] = {
-            "grpc.service_config": json.dumps({"methodConfig": [{"name": [{}], "timeout": f"{timeout_s:.3f}s"}]}),
-        }
+        options: dict[str, Any] = {}
         if self.path is not None:
             # Lite's server takes pymilvus' keepalive for an attack, says so on stderr and hangs up.
-            options |= {"grpc.keepalive_time_ms": _NEVER_MS, "grpc.keepalive_permit_without_calls": 0}
-        pymilvus = load_pymilvus()
+            options = {"grpc.keepalive_time_ms": _NEVER_MS, "grpc.keepalive_permit_without_calls": 0}
         try:
-            return pymilvus.MilvusClient(
+            client = load_pymilvus().MilvusClient(
                 uri,
                 token=self._token,
                 db_name=self._db_name,
-                timeout=timeout_s,
+                timeout=self._timeout_s,
                 dedicated=True,
                 grpc_options=options,
             )
         except grpc_errors() as exc:
             if type(exc).__name__ == "ConnectionConfigException":
                 raise ConfigError(f"vector_store.milvus.uri = {self._uri!r}: {exc}") from exc
-            raise translate(exc, f"connecting to {self._uri}") from exc
+            # It says "illegal connection params or server unavailable" for everything; the reason stands behind it.
+            reason = exc.__cause__ if isinstance(exc.__cause__, grpc_errors()) else exc
+            error = translate(reason, f"connecting to {self._uri}")
+            raise error if isinstance(error, FatalError) else Unavailable(error.message) from exc
+        client._get_connection()._on_rpc_error = _give_up
+        return client
+
+
+def _give_up(error: Exception) -> bool:
+    """pymilvus asks this after a failure, and then repeats the call until its time is over, an insert as well.
+
+    Where only the answer was lost, rows would be there twice. So the error is raised on; the engine decides. (gRPC
+    connects anew by itself.)
+    """
+    if hasattr(error, "details"):
+        raise error
+    return False

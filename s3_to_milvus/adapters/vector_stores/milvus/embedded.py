@@ -2,11 +2,13 @@
 
 import importlib
 import os
+import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from s3_to_milvus.adapters.vector_stores.milvus.flushing import close_log
 from s3_to_milvus.adapters.vector_stores.milvus.inserting import servicer_class
 from s3_to_milvus.adapters.vector_stores.milvus.tuning import tune
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_lite
@@ -18,19 +20,20 @@ _SOCKET_BYTES = 90  # the longest path of a socket is 107 bytes on Linux, 103 on
 
 
 class Embedded:
-    """One open database. ``uri`` is a socket in a folder of our own that no other user may enter (127.0.0.1 where
-    there are no such sockets): Lite knows no passwords."""
+    """One open database, served at ``uri``.
+
+    That is a socket in a folder that no other user may enter (127.0.0.1 where there are no such sockets): Lite knows no
+    passwords.
+    """
 
     def __init__(self, path: Path) -> None:
         lite = load_lite()
         tune()
         self.db: Any = lite.MilvusLite(str(path))
-        self._folder = tempfile.TemporaryDirectory(prefix="s2m-lite-", ignore_cleanup_errors=True)
         try:
-            self._server, self.uri = _serve(self.db, Path(self._folder.name))
+            self._server, self.uri = _serve(self.db, path / "socket")
         except BaseException:
             self.db.close()
-            self._folder.cleanup()
             raise
 
     def close(self) -> None:
@@ -42,21 +45,15 @@ class Embedded:
         finally:
             self.db._collections.clear()
             self.db.close()
-            self._folder.cleanup()
+            if self.uri.startswith("unix:"):
+                shutil.rmtree(Path(self.uri.removeprefix("unix:")).parent, ignore_errors=True)
 
 
 def _leave(engine: Any) -> None:
     """Close a collection without the flush of its own ``close``, which costs more than replaying the log later."""
     engine._bg_closed = True
     engine._bg_executor.shutdown(wait=True)
-    log = engine._wal
-    for writer, sink in ((log._data_writer, log._data_sink), (log._delta_writer, log._delta_sink)):
-        if writer is not None:
-            writer.close()
-            sink.flush()
-            os.fsync(sink.fileno())
-            sink.close()
-    log._closed = True
+    close_log(engine._wal)
 
 
 def _serve(db: Any, folder: Path) -> tuple[Any, str]:
@@ -65,11 +62,24 @@ def _serve(db: Any, folder: Path) -> tuple[Any, str]:
     options = [("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.max_send_message_length", _MESSAGE_BYTES)]
     server = grpc.server(ThreadPoolExecutor(2, thread_name_prefix="milvus-lite"), options=options)
     services.add_MilvusServiceServicer_to_server(servicer_class()(db), server)
-    socket = folder / "lite"
-    if os.name == "posix" and len(os.fsencode(socket)) < _SOCKET_BYTES:
-        uri = f"unix:{socket}"
-        server.add_insecure_port(uri)
-    else:
-        uri = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    uri = _bind_socket(server, folder) or f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     return server, uri
+
+
+def _bind_socket(server: Any, folder: Path) -> str:
+    """The URI of a socket in this folder, or in one for temporary files where the path is too long; empty: neither."""
+    if os.name != "posix":
+        return ""
+    if len(os.fsencode(folder)) > _SOCKET_BYTES:
+        folder = Path(tempfile.mkdtemp(prefix="s2m-"))
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    for left_behind in folder.iterdir():
+        left_behind.unlink()
+    uri = f"unix:{folder / 'lite'}"
+    try:
+        server.add_insecure_port(uri)
+    except RuntimeError:  # a file system without sockets
+        return ""
+    return uri

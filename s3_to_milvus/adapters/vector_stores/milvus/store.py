@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from s3_to_milvus.adapters.vector_stores.milvus import rows as wire
 from s3_to_milvus.adapters.vector_stores.milvus import schema
-from s3_to_milvus.adapters.vector_stores.milvus.connection import ONCE, Connection, lite_path_of
+from s3_to_milvus.adapters.vector_stores.milvus.connection import Connection, lite_path_of
 from s3_to_milvus.adapters.vector_stores.milvus.errors import is_missing, is_not_loaded, translate
 from s3_to_milvus.adapters.vector_stores.milvus.repair import DROPPED
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
@@ -82,9 +82,9 @@ class MilvusVectorStore:
         if self._specs.get(spec.name) == spec and spec.name in self._metrics:
             return
         with self._connection.gate() as client, self._setup, _translated(f"preparing the collection {spec.name}"):
-            if not client.has_collection(spec.name, **ONCE):
+            if not client.has_collection(spec.name, **self._connection.once):
                 self._create(client, spec)
-            described = client.describe_collection(spec.name, **ONCE)
+            described = client.describe_collection(spec.name, **self._connection.once)
             schema.verify(spec, described)
             self._dims[spec.name] = spec.dim
             self._add_indexes(client, spec.name)
@@ -120,11 +120,11 @@ class MilvusVectorStore:
 
         def work(client: Any) -> None:
             if self._is_lite:
-                found = client.query(collection, filter=condition, output_fields=["id"], **ONCE)
+                found = client.query(collection, filter=condition, output_fields=["id"], **self._connection.once)
                 for batch in _batches([row["id"] for row in found], _DELETE_IDS):
                     self._delete(collection, batch, client)
             else:
-                client.delete(collection, filter=condition, **ONCE)
+                client.delete(collection, filter=condition, **self._connection.once)
 
         self._on(collection, "deleting rows of older runs", work, None)
 
@@ -133,7 +133,7 @@ class MilvusVectorStore:
         fields = ["id", *wire.STORED_FIELDS, *(["vector"] if with_vectors else [])]
         found: list[StoredRow] = []
         for batch in _batches(ids, _FETCH_VECTOR_IDS if with_vectors else _FETCH_IDS):
-            found += self._on(collection, "reading rows", partial(_query, collection, batch, fields), [])
+            found += self._on(collection, "reading rows", partial(self._query, collection, batch, fields), [])
         return found
 
     def search(self, collection: str, vector: "NDArray[float32]", limit: int) -> list[Hit]:
@@ -174,7 +174,9 @@ class MilvusVectorStore:
         """See `ports.VectorStore`."""
 
         def work(client: Any) -> int:
-            found = client.query(collection, output_fields=["count(*)"], consistency_level="Strong", **ONCE)
+            found = client.query(
+                collection, output_fields=["count(*)"], consistency_level="Strong", **self._connection.once
+            )
             return int(found[0]["count(*)"])
 
         return self._on(collection, "counting rows", work, 0)
@@ -182,20 +184,22 @@ class MilvusVectorStore:
     def collections(self) -> list[str]:
         """See `ports.VectorStore`."""
         with self._connection.gate() as client, _translated("listing collections"):
-            return sorted(name for name in client.list_collections(**ONCE) if not name.startswith(DROPPED))
+            return sorted(
+                name for name in client.list_collections(**self._connection.once) if not name.startswith(DROPPED)
+            )
 
     def drop(self, collection: str) -> None:
         """See `ports.VectorStore`."""
         with self._connection.undisturbed(collection), self._connection.gate() as client, _translated("dropping"):
             self._forget(collection)
-            if not client.has_collection(collection, **ONCE):
+            if not client.has_collection(collection, **self._connection.once):
                 return
             doomed = collection
             if self._is_lite:
                 # Renamed first, in one step: a process killed while the files go leaves no half collection.
                 doomed = DROPPED
-                client.rename_collection(collection, doomed, **ONCE)
-            client.drop_collection(doomed, **ONCE)
+                client.rename_collection(collection, doomed, **self._connection.once)
+            client.drop_collection(doomed, **self._connection.once)
 
     def tend(self, *, is_idle: bool) -> bool:
         """See `ports.VectorStore`. A server keeps its own house."""
@@ -225,7 +229,7 @@ class MilvusVectorStore:
             for is_last in (False, True):
                 try:
                     if collection not in self._metrics:
-                        if not client.has_collection(collection, **ONCE):
+                        if not client.has_collection(collection, **self._connection.once):
                             return empty
                         self._load(client, collection)
                     return work(client)
@@ -246,11 +250,11 @@ class MilvusVectorStore:
     def _dim(self, collection: str) -> int:
         if collection not in self._dims:
             with self._connection.gate() as client, _translated(f"reading the schema of {collection}"):
-                if not client.has_collection(collection, **ONCE):
+                if not client.has_collection(collection, **self._connection.once):
                     if (spec := self._specs.get(collection)) is None:
                         raise SchemaMismatch(f"There is no collection {collection}.", hint="Make it first.")
                     self.ensure(spec)
-                self._dims[collection] = schema.dim_of(client.describe_collection(collection, **ONCE))
+                self._dims[collection] = schema.dim_of(client.describe_collection(collection, **self._connection.once))
         return self._dims[collection]
 
     def _create(self, client: Any, spec: CollectionSpec) -> None:
@@ -258,9 +262,11 @@ class MilvusVectorStore:
         if self._is_lite:
             options["properties"] = {schema.LABEL_PROPERTY: schema.describe_spec(spec)}
         try:
-            client.create_collection(spec.name, schema=schema.make_schema(spec), **options, **ONCE)
+            client.create_collection(spec.name, schema=schema.make_schema(spec), **options, **self._connection.once)
         except grpc_errors():
-            if not client.has_collection(spec.name, **ONCE):  # another process may have made it meanwhile
+            if not client.has_collection(
+                spec.name, **self._connection.once
+            ):  # another process may have made it meanwhile
                 raise
 
     def _add_indexes(self, client: Any, collection: str) -> None:
@@ -298,10 +304,10 @@ class MilvusVectorStore:
     def _insert(self, client: Any, collection: str, entities: list[dict[str, Any]]) -> list[int]:
         lite = self._connection.lite
         if lite is None:
-            return [int(each) for each in client.insert(collection, entities, **ONCE)["ids"]]
+            return [int(each) for each in client.insert(collection, entities, **self._connection.once)["ids"]]
         lite.before_write(collection)
         try:
-            ids = [int(each) for each in client.insert(collection, entities, **ONCE)["ids"]]
+            ids = [int(each) for each in client.insert(collection, entities, **self._connection.once)["ids"]]
         except grpc_errors():
             lite.failed(collection)
             raise
@@ -313,13 +319,20 @@ class MilvusVectorStore:
         if lite is not None:
             lite.before_write(collection)
         try:
-            client.delete(collection, ids=ids, **ONCE)
+            client.delete(collection, ids=ids, **self._connection.once)
         except grpc_errors():
             if lite is not None:
                 lite.failed(collection)
             raise
         if lite is not None:
             lite.wrote(collection, deletes=len(ids))
+
+    def _query(self, collection: str, ids: list[int], fields: list[str], client: Any) -> list[StoredRow]:
+        condition = f"id in [{','.join(map(str, ids))}]"
+        found = client.query(
+            collection, filter=condition, output_fields=fields, consistency_level="Strong", **self._connection.once
+        )
+        return [wire.stored_of(row) for row in found]
 
     def _search_params(self, nlist: int) -> dict[str, Any]:
         if self._is_lite:
@@ -339,13 +352,17 @@ class MilvusVectorStore:
             search_params={"metric_type": metric, "params": params},
             output_fields=wire.HIT_FIELDS,
             consistency_level=self._options.consistency_level,
-            **ONCE,
+            **self._connection.once,
         )
         return [wire.hit_of(collection, each, metric) for each in found[0]]
 
     def _iterator(self, client: Any, collection: str) -> Any:
         return client.query_iterator(
-            collection, batch_size=_PAGE_ROWS, output_fields=["id", "object_id", "run"], consistency_level="Strong"
+            collection,
+            batch_size=_PAGE_ROWS,
+            output_fields=["id", "object_id", "run"],
+            consistency_level="Strong",
+            timeout=self._options.timeout_s,
         )
 
 
@@ -360,12 +377,6 @@ def _translated(doing: str, *, is_insert: bool = False) -> Iterator[None]:
         if isinstance(exc, (*grpc_errors(), OSError)):
             raise translate(exc, doing, is_insert=is_insert) from exc
         raise
-
-
-def _query(collection: str, ids: list[int], fields: list[str], client: Any) -> list[StoredRow]:
-    condition = f"id in [{','.join(map(str, ids))}]"
-    found = client.query(collection, filter=condition, output_fields=fields, consistency_level="Strong", **ONCE)
-    return [wire.stored_of(row) for row in found]
 
 
 def _batches(ids: "IdRanges | Sequence[int]", size: int) -> Iterator[list[int]]:
