@@ -1,3 +1,5 @@
+"""Words and codes of the command line."""
+
 import io
 import json
 import sys

@@ -1,3 +1,5 @@
+"""The pure parts of the HTTP door."""
+
 import asyncio
 from collections.abc import Sequence
 
