@@ -1,4 +1,4 @@
-"""A second run: nothing changed among 1,000 and 100,000 files, one paragraph changed in 1 % of them; what is touched."""
+"""A second run: nothing changed among 1,000 and 100,000 files, then one paragraph in 1 % of them."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""What benchmarks share: figures beside what is wanted, the product over a temporary folder, the service as a process."""
+"""What benchmarks share: figures beside what is wanted, the product over a folder, the service as a process."""
 
 import json
 import os
@@ -79,7 +79,9 @@ def serving(folder: Path, data: Path, **more: str) -> Iterator[tuple[str, int]]:
             yield _url_in(process.stderr), process.pid
         finally:
             process.terminate()
-            sys.stderr.write(process.stderr.read())
+            rest = process.stderr.read()
+            if process.wait() not in (0, 130):
+                sys.stderr.write(rest)
 
 
 def _url_in(lines: Iterator[str]) -> str:
