@@ -64,10 +64,19 @@ def _sync(desk: Desk, source: str, *, is_dry_run: bool, is_confirmed: bool) -> S
             raise
         note(guard.message)
         _show_removals(desk, source)
-        if not click.confirm(f"Remove {guard.removals:,} objects from Milvus?", default=False, err=True):
+        if not _is_meant(guard):
             raise
     with progress(source) as tell:
         return desk.sync(source, is_dry_run=False, is_confirmed=True, on_progress=tell)
+
+
+def _is_meant(guard: RemovalGuard) -> bool:
+    """What a person says; no answer is a no."""
+    try:
+        return click.confirm(f"Remove {guard.removals:,} objects from Milvus?", default=False, err=True)
+    except click.Abort:
+        note("")
+        return False
 
 
 def is_asked_at_terminal() -> bool:

@@ -33,7 +33,10 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 class EventBody(BaseModel):
     """A hint which object to look at. Further members are ignored."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={"example": {"bucket_name": "docs", "file_key": "a/b.pdf", "event_type": "upload"}},
+    )
 
     bucket_name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
     file_key: _Text
@@ -53,7 +56,7 @@ class EventAnswer(BaseModel):
 class SearchBody(BaseModel):
     """A question. ``collection`` is a folder's name as the status shows it; without it all are searched."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, json_schema_extra={"example": {"query": "연차휴가", "top": 5}})
 
     query: Annotated[str, StringConstraints(min_length=1, max_length=8_192)]
     top: Annotated[int, Field(ge=1, le=1_000)] = 10

@@ -179,7 +179,7 @@ def test_the_removal_guard_asks_for_yes(world: World, run: Run) -> None:
     assert _json(run("sync", SOURCE, "--yes", "--json"))["removed"] == 1
 
 
-@pytest.mark.parametrize(("said", "code", "left"), [("y\n", 0, 0), ("n\n", 2, 1), ("\n", 2, 1)])
+@pytest.mark.parametrize(("said", "code", "left"), [("y\n", 0, 0), ("n\n", 2, 1), ("\n", 2, 1), ("", 2, 1)])
 def test_the_removal_guard_asks_a_person(
     world: World, run: Run, monkeypatch: pytest.MonkeyPatch, said: str, code: int, left: int
 ) -> None:
