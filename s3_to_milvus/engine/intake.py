@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from s3_to_milvus.domain.objects import Lane, ObjectEvent, ObjectRef
+from s3_to_milvus.domain.objects import Lane, ObjectEvent, ObjectRef, sort_key
 from s3_to_milvus.domain.routing import route_of
 from s3_to_milvus.engine.observe import EVENTS
 from s3_to_milvus.engine.parts import Parts
@@ -46,9 +46,19 @@ class Intake:
     def _why_not(self, ref: ObjectRef) -> str:
         if ref.bucket not in self._parts.stores:
             return "No source of this service holds that bucket."
-        if not ref.key:
-            return "The key is empty."
+        if not _is_possible(ref):
+            return "No store can hold such a key."
+        if not any(ref.key.startswith(prefix) for prefix in self._parts.scopes.get(ref.bucket, ("",))):
+            return "No source of this service covers that key."
         route = route_of(self._parts.routes, ref)
         if route is None or route.is_ignored:
             return "No route leads this key into a collection."
         return ""
+
+
+def _is_possible(ref: ObjectRef) -> bool:
+    """False for an empty key and for one with surrogates that stand for no bytes: no store ever lists those."""
+    try:
+        return bool(sort_key(ref.key))
+    except UnicodeEncodeError:
+        return False

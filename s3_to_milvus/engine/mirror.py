@@ -79,7 +79,9 @@ class Mirror:
     def scan(self, source: SourceEntry, *, is_removal_confirmed: bool = False, prefix: str | None = None) -> ScanReport:
         """Scan a source (or one prefix of it) and let the workers run; does not wait for them."""
         where = source.prefix if prefix is None else prefix
-        report = self._scanner.scan(source.name, where, is_removal_confirmed=is_removal_confirmed)
+        report = self._scanner.scan(
+            source.name, where, is_part=prefix is not None, is_removal_confirmed=is_removal_confirmed
+        )
         self.pool.wake()
         return report
 

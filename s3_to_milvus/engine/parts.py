@@ -41,7 +41,8 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class Parts:
-    """The adapters that a composition root chose. ``stores`` maps each bucket to the store that holds it and may grow.
+    """The adapters that a composition root chose. ``stores`` maps each bucket to the store that holds it and may grow,
+    as may ``scopes``, the prefixes that are mirrored of each bucket (a bucket that is not in it: all).
 
     ``sniff(data, path, file_name)`` detects a media type by content; ``describe`` names one for people.
     """
@@ -56,6 +57,7 @@ class Parts:
     ledger: Ledger
     clock: Clock
     routes: Sequence[Route] = (Route(),)
+    scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     scratch: Path = Path()
     config: EngineConfig = field(default_factory=EngineConfig)
 

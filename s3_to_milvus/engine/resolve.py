@@ -147,6 +147,9 @@ class Resolver:
         step = next_step(error, claim.attempts, parts.config.retry, parts.clock.jitter())
         _log_failure(claim, failure, step)
         is_unclean = draft is not None and draft.is_unclean
+        if isinstance(step, Bury) and is_unclean:
+            # Rows may stand that nobody knows of: the next attempt cleans up by filter, and is buried then.
+            step = TryAgain(parts.config.retry.backoff_s(claim.attempts, parts.clock.jitter()))
         if isinstance(step, Bury):
             each.failure = failure
             each.record = self._failed_record(claim, error, version, recipe or parts.recipe_for(None), failure)

@@ -65,15 +65,24 @@ class Scanner:
         bucket: str,
         prefix: str = "",
         *,
+        is_part: bool = False,
         is_dry_run: bool = False,
         is_removal_confirmed: bool = False,
         on_progress: Callable[[ScanReport], None] = lambda report: None,
     ) -> ScanReport:
         """Mark every object that differs dirty, in the backfill lane.
 
+        ``is_part``: the prefix is a folder of the source of which somebody saw that it changed. Then the live lane is
+        used, and the guard measures removals by the whole bucket: a folder may be moved away.
         An error in the listing ends the scan with that error; what was found new or changed by then stays marked,
         nothing is marked as removed. Raises `RemovalGuard` (and marks no removal) when too much would vanish.
         """
+        lane = Lane.LIVE if is_part else Lane.BACKFILL
+
+        def mark(refs: list[ObjectRef]) -> None:
+            if refs and not is_dry_run:
+                self._parts.ledger.observe(refs, lane, self._parts.clock.now())
+
         report = ScanReport()
         recipes = self._parts.current_recipes()
         dirty: list[ObjectRef] = []
@@ -89,13 +98,14 @@ class Scanner:
                 report.plan.append(Difference(ref, action))
             (gone if action == "remove" else dirty).append(ref)
             if len(dirty) >= _BATCH:
-                self._mark(dirty, is_dry_run)
+                mark(dirty)
+                dirty.clear()
                 on_progress(report)
-        self._mark(dirty, is_dry_run)
+        mark(dirty)
         if not is_removal_confirmed and not is_dry_run:
-            self._guard(bucket, prefix, report, len(gone))
+            self._guard(bucket, prefix, report, is_part=is_part)
         for start in range(0, len(gone), _BATCH):
-            self._mark(gone[start : start + _BATCH], is_dry_run)
+            mark(gone[start : start + _BATCH])
         return report
 
     def _compare(
@@ -123,16 +133,15 @@ class Scanner:
         report.changed += 1
         return "change"
 
-    def _mark(self, refs: list[ObjectRef], is_dry_run: bool) -> None:
-        if refs and not is_dry_run:
-            self._parts.ledger.observe(refs, Lane.BACKFILL, self._parts.clock.now())
-        refs.clear()
-
-    def _guard(self, bucket: str, prefix: str, report: ScanReport, removals: int) -> None:
+    def _guard(self, bucket: str, prefix: str, report: ScanReport, *, is_part: bool) -> None:
         config = self._parts.config
+        removals = report.removed
         indexed = removals + report.unchanged + report.changed
+        if is_part:
+            counts = self._parts.ledger.counts(bucket)
+            indexed = max(indexed, counts.indexed + counts.failed + counts.empty)
         limit = max(config.guard_objects, int(config.guard_share * indexed))
-        is_empty = report.listed == 0 and not prefix
+        is_empty = report.listed == 0 and not is_part
         if removals and (removals > limit or is_empty):
             where = f"{bucket}/{prefix}"
             what = "the listing is empty" if is_empty else f"more than {limit}"

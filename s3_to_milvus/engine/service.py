@@ -75,7 +75,7 @@ class Service:
         for ref in folders:
             for entry in self.sources:
                 if entry.name == ref.bucket:
-                    self.scan_now(entry, ref.key)
+                    self.scan_now(entry, ref.key or None)
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from s3_to_milvus.domain.documents import Chunk
+from s3_to_milvus.domain.objects import ObjectVersion
 from s3_to_milvus.domain.planning import Reason, Remove, Replace, Skip
 from s3_to_milvus.domain.records import Claim
 from s3_to_milvus.engine.collections import Collections
@@ -19,7 +20,7 @@ from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.reconcile import Reconciler
 from s3_to_milvus.engine.resolve import Resolver
 from s3_to_milvus.errors import FatalError, ParserCrashed
-from s3_to_milvus.ports import UNCHANGED, Content
+from s3_to_milvus.ports import Content
 
 __all__ = ["Worker"]
 
@@ -94,9 +95,6 @@ class Worker:
         return False
 
     def _work(self, claim: Claim) -> None:
-        if claim.deaths >= self._parts.config.retry.deaths:
-            self._bury_deadly(claim)
-            return
         look = self._reconciler.look(claim)
         if isinstance(look.plan, Skip):
             self._resolver.skip(claim, look.plan.reason)
@@ -104,7 +102,10 @@ class Worker:
             self._resolver.remove(claim, look.plan.reason)
         elif look.content is not None and look.label is not None:
             with closing(look.content):
-                self._replace(claim, look.plan, look.content, look.label)
+                if claim.deaths >= self._parts.config.retry.deaths:
+                    self._bury_deadly(claim, look.content.version)
+                else:
+                    self._replace(claim, look.plan, look.content, look.label)
 
     def _replace(self, claim: Claim, plan: Replace, content: Content, label: str) -> None:
         is_forced = plan.reason is Reason.ROWS_MISSING or claim.is_retry
@@ -129,14 +130,9 @@ class Worker:
                 if draft.error is not None:
                     return
 
-    def _bury_deadly(self, claim: Claim) -> None:
-        content = self._parts.stores[claim.ref.bucket].get(claim.ref)
-        if content is None or content is UNCHANGED:
-            self._resolver.remove(claim, Reason.GONE)
-            return
-        content.close()
+    def _bury_deadly(self, claim: Claim, version: ObjectVersion) -> None:
         error = ParserCrashed(f"The service died {claim.deaths} times while it worked on this file.")
-        self._resolver.fail(claim, error, version=content.version)
+        self._resolver.fail(claim, error, version=version)
 
     def _finish(self) -> None:
         self._load.flush()

@@ -166,10 +166,10 @@ class Ledger(Protocol):
         """All collections with counts, by name."""
 
     def put_source(self, entry: SourceEntry) -> None:
-        """Insert or replace a source by its name."""
+        """Insert or replace a source by its address; several may be parts of one bucket."""
 
     def sources(self) -> list[SourceEntry]:
-        """All sources, by name."""
+        """All sources, by name and address."""
 
     # outbox and shared limits
     def outbox(self, now: float, limit: int) -> list[JournalEntry]:

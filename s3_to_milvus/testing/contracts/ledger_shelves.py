@@ -118,7 +118,13 @@ class LedgerShelvesContract:
         desk.ledger.commit([Commit(claim, None, "remove")], T)
         assert [(each.objects, each.chunks) for each in desk.ledger.collections()] == [(0, 0)]
 
-    def test_sources_are_kept_by_name(self, desk: Desk) -> None:
+    def test_a_bucket_may_be_mirrored_in_several_parts(self, desk: Desk) -> None:
+        parts = [SourceEntry("b", f"s3://b/{prefix}", prefix) for prefix in ("x/", "y/")]
+        for entry in reversed(parts):
+            desk.ledger.put_source(entry)
+        assert desk.ledger.sources() == parts
+
+    def test_sources_are_kept_by_address(self, desk: Desk) -> None:
         entry = SourceEntry("docs", "file:///문서/\udcff", "2024/", is_paused=False, last_scan_at=None)
         desk.ledger.put_source(SourceEntry("b", "s3://b"))
         desk.ledger.put_source(entry)

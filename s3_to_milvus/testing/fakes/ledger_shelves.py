@@ -160,12 +160,12 @@ class MemoryShelves(MemoryTables):
     @locked
     def put_source(self, entry: SourceEntry) -> None:
         """As `Ledger.put_source`."""
-        self.source_entries[entry.name] = entry
+        self.source_entries[entry.uri] = entry
 
     @locked
     def sources(self) -> list[SourceEntry]:
         """As `Ledger.sources`."""
-        return [self.source_entries[name] for name in sorted(self.source_entries)]
+        return sorted(self.source_entries.values(), key=lambda entry: (entry.name, sort_key(entry.uri)))
 
     @locked
     def outbox(self, now: float, limit: int) -> list[JournalEntry]:

@@ -171,3 +171,23 @@ def test_a_failed_file_is_not_tried_again_by_every_scan(tmp_path):
     report = scanner(house).scan(BUCKET)
     assert (report.added, report.changed, report.unchanged) == (0, 0, 1)
     assert house.ledger.status(ObjectRef(BUCKET, "a/x.zip")).error_code == "unsupported_format"
+
+
+def test_a_folder_that_was_moved_away_goes_without_a_question_unless_it_is_a_fifth_of_everything(tmp_path):
+    for others, is_asked in ((400, False), (100, True)):
+        house = House(tmp_path)
+        for n in range(60):
+            house.store.put(BUCKET, f"moved/{n:03}.txt", b"x")
+        for n in range(others):
+            house.store.put(BUCKET, f"stays/{n:03}.txt", b"y")
+        scanner(house).scan(BUCKET)
+        house.work()
+        for n in range(60):
+            house.store.delete(BUCKET, f"moved/{n:03}.txt")
+        if is_asked:
+            with pytest.raises(RemovalGuard):
+                scanner(house).scan(BUCKET, "moved/", is_part=True)
+        else:
+            scanner(house).scan(BUCKET, "moved/", is_part=True)
+            house.work()
+            assert len(house.texts()) == others

@@ -265,6 +265,20 @@ def test_an_insert_whose_end_nobody_knows_leaves_no_doubled_rows(tmp_path, is_ap
     assert house.ledger.next_due() is None
 
 
+def test_a_file_that_fails_for_good_with_unknown_rows_is_cleaned_up_before_it_is_buried(tmp_path):
+    """Some rows are inserted, the rest is refused, and the clean-up fails, too."""
+    vectors = _Vectors(MemoryVectorStore())
+    house = House(tmp_path, config=EngineConfig(load_rows=2), vectors=vectors)
+    vectors.fail_delete.append(Unavailable("cut"))
+    ref = house.put("a/x.txt", f"one\n\ntwo\n\n{house.embedder.refused}")
+    house.work()
+    assert house.texts() == ["one", "two"]
+    assert house.outcome(ref) is None
+    house.later(10)
+    assert house.texts() == []
+    assert house.outcome(ref) is Outcome.FAILED
+
+
 def test_garbage_whose_deletion_failed_is_deleted_later(tmp_path):
     vectors = _Vectors(MemoryVectorStore())
     house = House(tmp_path, vectors=vectors)

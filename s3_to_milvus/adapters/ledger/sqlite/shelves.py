@@ -28,7 +28,7 @@ _COLLECTIONS = """SELECT c.name, c.label, c.dim, c.embedder, coalesce(o.n, 0), c
 LEFT JOIN counters o ON o.what = 'objects' AND o.name = c.name
 LEFT JOIN counters k ON k.what = 'chunks' AND k.name = c.name ORDER BY c.name"""
 _PUT_SOURCE = "REPLACE INTO sources (name, uri, prefix, is_paused, last_scan_at) VALUES (?, ?, ?, ?, ?)"
-_SOURCES = "SELECT name, uri, prefix, is_paused, last_scan_at FROM sources ORDER BY name"
+_SOURCES = "SELECT name, uri, prefix, is_paused, last_scan_at FROM sources ORDER BY name, uri"
 _OUTBOX = """SELECT id, bucket, key, action, outcome, started_at, elapsed_s, message FROM outbox
 WHERE due <= ? ORDER BY id LIMIT ?"""
 _OUTBOX_DONE = "DELETE FROM outbox WHERE id = ?"

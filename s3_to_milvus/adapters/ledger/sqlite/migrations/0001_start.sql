@@ -103,8 +103,8 @@ CREATE TABLE collections (
 ) STRICT;
 
 CREATE TABLE sources (
-  name TEXT PRIMARY KEY,
-  uri BLOB NOT NULL,
+  uri BLOB PRIMARY KEY,
+  name TEXT NOT NULL,
   prefix BLOB NOT NULL,
   is_paused INTEGER NOT NULL,
   last_scan_at REAL

@@ -1,0 +1,57 @@
+"""Intake: what is ours is durable before the answer; everything else is named with the reason."""
+
+import pytest
+
+from s3_to_milvus.domain.objects import ObjectEvent, ObjectRef
+from s3_to_milvus.domain.routing import Route
+from s3_to_milvus.engine.intake import Intake
+from tests.unit.engine.house import BUCKET, House
+
+
+@pytest.fixture
+def woken():
+    return []
+
+
+def intake(house, woken):
+    return Intake(house.parts, lambda: woken.append(1))
+
+
+def events(*keys, bucket=BUCKET):
+    return [ObjectEvent(ObjectRef(bucket, key)) for key in keys]
+
+
+def test_events_are_in_the_ledger_when_the_answer_comes_and_workers_are_woken(tmp_path, woken):
+    house = House(tmp_path)
+    taken = intake(house, woken).take(events("a.txt", "b.txt", "a.txt"))
+    assert [ref.key for ref in taken.refs] == ["a.txt", "b.txt"]
+    assert house.ledger.counts().waiting == 2
+    assert woken == [1]
+
+
+def test_an_unknown_bucket_is_ignored_with_the_reason(tmp_path, woken):
+    house = House(tmp_path)
+    taken = intake(house, woken).take(events("a.txt", bucket="elsewhere"))
+    assert not taken.refs
+    assert "No source" in taken.ignored[0][1]
+    assert woken == []
+    assert house.ledger.next_due() is None
+
+
+def test_keys_off_every_route_or_outside_the_mirrored_part_are_ignored(tmp_path, woken):
+    house = House(tmp_path, routes=[Route(), Route(prefix="tmp/", is_ignored=True)], scopes={BUCKET: ["docs/", "tmp/"]})
+    taken = intake(house, woken).take(events("docs/a.txt", "tmp/a.txt", "other/a.txt"))
+    assert [ref.key for ref in taken.refs] == ["docs/a.txt"]
+    assert {ref.key: reason for ref, reason in taken.ignored} == {
+        "tmp/a.txt": "No route leads this key into a collection.",
+        "other/a.txt": "No source of this service covers that key.",
+    }
+
+
+@pytest.mark.parametrize("key", ["", "\ud800"])
+def test_a_key_that_no_store_can_hold_is_ignored(tmp_path, woken, key):
+    assert intake(House(tmp_path), woken).take(events(key)).ignored
+
+
+def test_an_undecodable_file_name_is_a_possible_key(tmp_path, woken):
+    assert intake(House(tmp_path), woken).take(events("\udcff.txt")).refs
