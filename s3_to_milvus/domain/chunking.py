@@ -69,14 +69,16 @@ def _pieces(text: str, limit: int, borders: Callable[[str], Iterator[re.Match[st
     joint = ""
     for end in (*(match.end() for match in borders(text)), len(text)):
         while start < end:
+            if space := _SPACE.match(text, start, end):
+                joint = joint or _gap(space[0])
+                start = space.end()
+                continue
             stop = end if end - start <= limit else _inner_cut(text, start, limit)
             raw = text[start:stop]
             start = stop
-            if piece := raw.strip():
-                yield piece, joint or _gap(raw[: len(raw) - len(raw.lstrip())])
-                joint = _gap(raw[len(raw.rstrip()) :])
-            elif not joint:
-                joint = _gap(raw)
+            piece = raw.rstrip()
+            yield piece, joint
+            joint = _gap(raw[len(piece) :])
 
 
 def _gap(space: str) -> str:

@@ -128,6 +128,26 @@ def test_the_heading_path_is_what_the_whole_chunk_shares() -> None:
     assert chunks[1].text.startswith("1.1 절\n나")
 
 
+def test_sections_that_share_a_chunk_share_what_stands_above_both() -> None:
+    blocks = [_heading("1 장"), _heading("1.1 절", 2), _paragraph("가"), _heading("1.2 절", 2), _paragraph("나")]
+    (chunk,) = _split(blocks)
+    assert chunk.heading == ("1 장",)
+
+
+def test_a_border_between_blocks_is_preferred_to_one_between_sentences() -> None:
+    for number in range(20):
+        long = " ".join(
+            f"{number} 번 글에서 {index} 번째로 적어 둔 조금은 긴 하나의 온전한 문장이다." for index in range(4)
+        )
+        assert 120 < len(long) < 190
+        assert _split([_paragraph(long), _paragraph("다음 문단이다. " * 12)])[0].text == long
+
+
+def test_a_wide_gap_still_parts_the_words_beside_it() -> None:
+    text = ("x" * 120 + " " * 500 + "y ") * 5  # 120: a piece ends where the gap begins
+    assert " ".join(chunk.text for chunk in _split([_paragraph(text)])).split() == text.split()
+
+
 def test_a_level_that_is_skipped_or_repeated_does_not_confuse_the_path() -> None:
     blocks = [_heading("a", 1), _heading("b", 4), _paragraph("x" * 150), _heading("c", 2), _paragraph("y" * 150)]
     assert [chunk.heading for chunk in _split(blocks)] == [("a", "b"), ("a", "c")]
