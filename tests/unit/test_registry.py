@@ -158,3 +158,11 @@ def test_broken_plugins_are_skipped_and_named() -> None:
 
 def test_without_plugins_nothing_is_broken() -> None:
     assert registry.broken_plugins() == {}
+
+
+def test_no_plugin_is_looked_for_where_ours_are_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(**_: object) -> None:
+        pytest.fail("the metadata of every package was read")
+
+    monkeypatch.setattr(registry, "entry_points", refuse)
+    registry.check(load({"splitter.blocks.max_chars": 500}, environ={}, folder=tmp_path))
