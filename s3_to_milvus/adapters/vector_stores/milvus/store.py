@@ -161,14 +161,11 @@ class MilvusVectorStore:
         if self._is_lite:
             yield from self._on(collection, "listing rows", lambda _: self._connection.lite.identities(collection), [])
             return
-        iterator = self._on(collection, "listing rows", lambda client: self._iterator(client, collection), None)
-        while iterator is not None:
-            with self._connection.gate(), _translated(f"listing the rows of {collection}"):
-                page = iterator.next()
-            if not page:
-                break
+        page = self._page(collection, -1)  # Milvus gives no negative ids
+        while page:
             for row in page:
                 yield RowIdentity(row["id"], row["object_id"], row["run"])
+            page = self._page(collection, max(row["id"] for row in page))
 
     def count(self, collection: str) -> int:
         """See `ports.VectorStore`."""
@@ -356,14 +353,24 @@ class MilvusVectorStore:
         )
         return [wire.hit_of(collection, each, metric) for each in found[0]]
 
-    def _iterator(self, client: Any, collection: str) -> Any:
-        return client.query_iterator(
-            collection,
-            batch_size=_PAGE_ROWS,
-            output_fields=["id", "object_id", "run"],
-            consistency_level="Strong",
-            timeout=self._options.timeout_s,
-        )
+    def _page(self, collection: str, after: int) -> list[dict[str, Any]]:
+        """The rows with the smallest ids after this one. pymilvus' own iterator reads with the client's clock as the
+        bound, and so may miss the newest writes; this reads what was written before it was called."""
+
+        def work(client: Any) -> list[dict[str, Any]]:
+            return list(
+                client.query(
+                    collection,
+                    filter=f"id > {after}",
+                    output_fields=["id", "object_id", "run"],
+                    limit=_PAGE_ROWS,
+                    reduce_stop_for_best=True,
+                    consistency_level="Strong",
+                    **self._connection.once,
+                )
+            )
+
+        return self._on(collection, "listing rows", work, [])
 
 
 @contextmanager

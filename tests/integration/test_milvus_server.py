@@ -1,0 +1,54 @@
+"""What only a real Milvus server can show."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore
+from s3_to_milvus.domain.rows import CollectionSpec
+from s3_to_milvus.errors import SchemaMismatch
+from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector
+from tests.support.milvus_server import milvus_server, why_not
+
+pytestmark = pytest.mark.soak
+SPEC = CollectionSpec("papers", '논문 "모음"', DIM, "embedder-1")
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with milvus_server(Path(tmp_path_factory.mktemp("milvus"))) as uri:
+        yield uri
+
+
+def test_the_collection_is_as_designed(uri: str) -> None:
+    store = MilvusVectorStore(MilvusVectorStore.Options(uri=uri))
+    store.ensure(SPEC)
+    with store._connection.gate() as client:
+        described = client.describe_collection(SPEC.name)
+        indexes = {name: client.describe_index(SPEC.name, name) for name in client.list_indexes(SPEC.name)}
+    store.close()
+    fields = [field["name"] for field in described["fields"]]
+    assert fields[:5] == ["id", "vector", "file_name", "file_date", "text"]
+    assert fields[5:] == ["object_id", "run", "chunk_no", "bucket", "file_key", "page", "meta"]
+    assert described["num_shards"] == 1
+    assert "논문" in described["description"]
+    assert (indexes["vector"]["index_type"], indexes["vector"]["metric_type"]) == ("IVF_FLAT", "L2")
+    assert indexes["object_id"]["index_type"] == "Trie"
+
+
+def test_a_second_process_sees_the_same(uri: str) -> None:
+    first, second = (MilvusVectorStore(MilvusVectorStore.Options(uri=uri)) for _ in range(2))
+    first.ensure(SPEC)
+    first.insert(SPEC.name, [make_row("a")])
+    assert second.count(SPEC.name) == 1
+    with pytest.raises(SchemaMismatch):
+        second.ensure(CollectionSpec(SPEC.name, SPEC.label, DIM, "embedder-2"))
+    second.drop(SPEC.name)
+    assert first.search(SPEC.name, make_vector(1.0), 3) == []
+    assert first.insert(SPEC.name, [make_row("b")]) != []
+    assert first.count(SPEC.name) == 1
+    first.close()
+    second.close()
