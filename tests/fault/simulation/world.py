@@ -32,6 +32,7 @@ _STORE = frozenset({"get"})
 _LEDGER = frozenset({"claim", "commit", "settle", "retry", "bury", "release"})
 _VECTORS = frozenset({"ensure", "insert", "delete", "delete_other_runs", "fetch"})
 _EMBEDDER = frozenset({"embed_documents"})
+_WRITTEN = frozenset({"after commit", "after insert", "after delete", "after delete_other_runs"})
 LEASE_S = 40.0
 RECHECK_S = 200.0
 
@@ -196,7 +197,6 @@ class World:
                     break
             else:
                 self.step(draw.choice(self.hosts))
-            self.watch()
 
     def step(self, host: str) -> None:
         """Let a host go on; one that idles while nothing is due gets something to do."""
@@ -206,7 +206,13 @@ class World:
                 self.put(f"k{self.random.randrange(self.keys)}")
             self.deliver()
         else:
-            self.scheduler.run(host)
+            self.go_on(host)
+
+    def go_on(self, host: str) -> None:
+        """Run a host to its next pause; where it has just written, look at what must be true at every moment."""
+        self.scheduler.run(host)
+        if self.scheduler.trace_of(host) in _WRITTEN:
+            self.watch()
 
     def crash(self) -> None:
         """Kill a host where it stands, and start it again."""
@@ -222,7 +228,7 @@ class World:
             self.deliver()
         for is_final in (False, True):
             self.finish_work(is_final=is_final)
-            if not is_final and self.chances.is_orderly:
+            if not is_final and self.chances.is_orderly and not self.chances.loss:
                 self.broken += [f"before the later look: {problem}" for problem in self.differences()]
 
     def finish_work(self, *, is_final: bool) -> None:
@@ -248,8 +254,7 @@ class World:
             )
             if is_quiet:
                 return
-            self.scheduler.run(self.random.choice(self.hosts))
-            self.watch()
+            self.go_on(self.random.choice(self.hosts))
         self.broken.append("a host never came to rest")
 
     def scan(self) -> None:
