@@ -1,0 +1,1 @@
+"""The real service, killed at named points: see `program`."""
