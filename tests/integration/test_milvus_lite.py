@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,18 @@ def test_two_stores_of_one_process_share_the_database(path: Path) -> None:
         assert second.count(SPEC.name) == 60
         with pytest.raises(Unavailable):
             first.count(SPEC.name)
+
+
+def test_closing_waits_for_what_is_under_way(path: Path) -> None:
+    with opened(path) as store, ThreadPoolExecutor(3) as pool:
+        filled(store)
+        calls = [pool.submit(filled, store, 50, "b", run) for run in range(2, 12)]
+        calls[0].result()
+        store.close()
+        done = [call.result() for call in calls if call.exception() is None]
+        assert all(isinstance(call.exception(), Unavailable) for call in calls if call.exception() is not None)
+    with opened(path) as store:
+        assert store.count(SPEC.name) == 60 + sum(map(len, done))
 
 
 def test_a_flush_that_fails_loses_nothing(path: Path) -> None:

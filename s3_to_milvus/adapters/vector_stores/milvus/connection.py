@@ -53,10 +53,11 @@ class Connection:
     def gate(self) -> Iterator[Any]:
         """The client; with Lite, everybody else waits until it is given back."""
         client = self._client or self._open()
-        if self.lite is None:
+        lite = self.lite
+        if lite is None:
             yield client
             return
-        with self.lite.gate():
+        with lite.gate():
             if self._is_closed:
                 raise Unavailable("The vector store is closed.")
             yield client
@@ -77,13 +78,16 @@ class Connection:
         with self._opening:
             self._is_closed = True
             client, self._client = self._client, None
-            lite, self.lite = self.lite, None
-            if client is not None:
-                client.close()
-            if lite is not None:
-                from s3_to_milvus.adapters.vector_stores.milvus.lite import release
+        if client is None:
+            return
+        if self.lite is None:
+            client.close()
+            return
+        from s3_to_milvus.adapters.vector_stores.milvus.lite import release
 
-                release(lite)
+        with self.lite.gate():  # calls that are under way come to their end
+            client.close()
+        release(self.lite)
 
     def _open(self) -> Any:
         with self._opening:

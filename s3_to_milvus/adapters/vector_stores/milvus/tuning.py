@@ -25,6 +25,7 @@ def tune() -> None:
     """Put the faster ways in their places, once for the process."""
     load_lite()
     faiss = _Faiss(importlib.import_module("faiss"))
+    faiss.omp_set_num_threads(1)  # its threads wait for each other by spinning, and collections of Lite are small
     for name in _FAISS_MODULES:
         _module(f"index.{name}").faiss = faiss
     files = _module("storage.data_file")
