@@ -41,6 +41,7 @@ class Application:
 
         self.settings = settings
         self._lock = lock
+        self._is_built = False
         self._chosen = Chosen(settings)
         self._stores: dict[str, ObjectStore] = {}
         self._scopes: dict[str, list[str]] = {}
@@ -69,6 +70,7 @@ class Application:
         for uri in sources:
             self.open_source(uri)
         self.service = Service(self.mirror, self.sources, self._chosen.events(self._folders), self._chosen.journal())
+        self._is_built = True
 
     def open_source(self, uri: str) -> SourceEntry:
         """Register a folder or ``s3://bucket/prefix`` and remember it. Raises `ConfigError`."""
@@ -87,8 +89,10 @@ class Application:
         if entry.prefix not in self._scopes.setdefault(entry.name, []):
             self._scopes[entry.name].append(entry.prefix)
         ledger.put_source(entry)
-        if entry not in self.sources:
+        if all(entry.uri != each.uri for each in self.sources):
             self.sources.append(entry)
+            if address.kind == FOLDER and self._is_built:
+                self.service.add_events(self._chosen.events({entry.name: Path(address.place)}))
         return entry
 
     def open_known_sources(self) -> list[SourceEntry]:

@@ -136,7 +136,7 @@ class Mirror:
             source.name, source.prefix, is_removal_confirmed=is_removal_confirmed, on_progress=tell
         )
         tell(report)
-        self.guards.pop(source.name, None)
+        self.guards.pop(source.uri, None)
         total = report.added + report.changed + report.removed
 
         def tick() -> None:

@@ -53,6 +53,30 @@ def merge(
             line = next(lines, None)
 
 
+class _Marker:
+    """Marks objects dirty in batches; in a dry run it only counts."""
+
+    def __init__(self, parts: Parts, lane: Lane, *, is_dry_run: bool) -> None:
+        self._parts = parts
+        self._lane = lane
+        self._is_dry_run = is_dry_run
+        self._refs: list[ObjectRef] = []
+
+    def add(self, ref: ObjectRef) -> bool:
+        """Mark one object, now or soon; True when a batch was written."""
+        self._refs.append(ref)
+        if len(self._refs) < _BATCH:
+            return False
+        self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        if self._refs and not self._is_dry_run:
+            self._parts.ledger.observe(self._refs, self._lane, self._parts.clock.now())
+        self._refs = []
+
+
 class Scanner:
     """Compares buckets with the ledger."""
 
@@ -77,36 +101,32 @@ class Scanner:
         An error in the listing ends the scan with that error; what was found new or changed by then stays marked,
         nothing is marked as removed. Raises `RemovalGuard` (and marks no removal) when too much would vanish.
         """
-        lane = Lane.LIVE if is_part else Lane.BACKFILL
-
-        def mark(refs: list[ObjectRef]) -> None:
-            if refs and not is_dry_run:
-                self._parts.ledger.observe(refs, lane, self._parts.clock.now())
-
         report = ScanReport()
-        recipes = self._parts.current_recipes()
-        dirty: list[ObjectRef] = []
+        marker = _Marker(self._parts, Lane.LIVE if is_part else Lane.BACKFILL, is_dry_run=is_dry_run)
         gone: list[ObjectRef] = []
+        for difference in self._differences(bucket, prefix, report):
+            if is_dry_run:
+                report.plan.append(difference)
+            if difference.action == "remove":
+                gone.append(difference.ref)
+            elif marker.add(difference.ref):
+                on_progress(report)
+        marker.flush()
+        if not is_removal_confirmed and not is_dry_run:
+            self._guard(bucket, prefix, report, is_part=is_part)
+        for ref in gone:
+            marker.add(ref)
+        marker.flush()
+        return report
+
+    def _differences(self, bucket: str, prefix: str, report: ScanReport) -> Iterator[Difference]:
+        recipes = self._parts.current_recipes()
         listing = self._parts.stores[bucket].list(bucket, prefix)
         for listed, line in merge(listing, self._parts.ledger.lines(bucket, prefix)):
             action = self._compare(bucket, listed, line, recipes, report)
-            if action is None:
-                continue
-            key = listed.key if listed is not None else line.key if line is not None else ""
-            ref = ObjectRef(bucket, key)
-            if is_dry_run:
-                report.plan.append(Difference(ref, action))
-            (gone if action == "remove" else dirty).append(ref)
-            if len(dirty) >= _BATCH:
-                mark(dirty)
-                dirty.clear()
-                on_progress(report)
-        mark(dirty)
-        if not is_removal_confirmed and not is_dry_run:
-            self._guard(bucket, prefix, report, is_part=is_part)
-        for start in range(0, len(gone), _BATCH):
-            mark(gone[start : start + _BATCH])
-        return report
+            if action is not None:
+                key = listed.key if listed is not None else line.key if line is not None else ""
+                yield Difference(ObjectRef(bucket, key), action)
 
     def _compare(
         self,

@@ -1,5 +1,6 @@
 """The service's loops around a mirror: event sources, periodic scans, journal delivery."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,17 +19,18 @@ _OUTBOX_BATCH = 100
 _OUTBOX_IDLE_S = 1.0
 _OUTBOX_LATER_S = 30.0
 _JOIN_S = 0.5
+_MEASURE_S = 5.0
 
 
 class Service:
-    """Runs until stopped. ``sources`` are scanned at the start and then every ``scan_interval_s``."""
+    """Runs until stopped. ``sources`` (which may grow) are scanned at the start and then every ``scan_interval_s``."""
 
     def __init__(
         self, mirror: Mirror, sources: Sequence[SourceEntry], events: Sequence[EventSource], journal: Journal
     ) -> None:
         self.mirror = mirror
-        self.sources = list(sources)
-        self._events = events
+        self.sources = sources
+        self._events = list(events)
         self._journal = journal
         self._stop = threading.Event()
         self._scan_lock = threading.Lock()
@@ -42,6 +44,13 @@ class Service:
             self._spawn(f"s2m-events-{source.kind}", partial(self._watch, source))
         self._spawn("s2m-scan", self._scan_loop)
         self._spawn("s2m-journal", self._journal_loop)
+
+    def add_events(self, sources: Sequence[EventSource]) -> None:
+        """Listen to more sources of events; at once where the service runs."""
+        self._events.extend(sources)
+        if self._threads:
+            for source in sources:
+                self._spawn(f"s2m-events-{source.kind}", partial(self._watch, source))
 
     def stop(self) -> None:
         """Stop the loops, then the mirror."""
@@ -57,14 +66,14 @@ class Service:
             try:
                 self.mirror.scan(entry, prefix=prefix)
             except RemovalGuard as guard:
-                self.mirror.guards[entry.name] = f"{guard.message} {guard.hint}"
+                self.mirror.guards[entry.uri] = f"{guard.message} {guard.hint}"
                 log.warning("scan.guarded", source=entry.name, removals=guard.removals, indexed=guard.indexed)
             except S3ToMilvusError as error:
-                self.mirror.guards[entry.name] = f"The last scan failed: {error.message}"
+                self.mirror.guards[entry.uri] = f"The last scan failed: {error.message}"
                 log.warning("scan.failed", source=entry.name, code=error.code, message=error.message)
             else:
                 if prefix is None:
-                    self.mirror.guards.pop(entry.name, None)
+                    self.mirror.guards.pop(entry.uri, None)
                     scanned = replace(entry, last_scan_at=self.mirror.parts.clock.now())
                     self.mirror.parts.ledger.put_source(scanned)
 
@@ -91,13 +100,17 @@ class Service:
                 self._stop.wait(1.0)
 
     def _scan_loop(self) -> None:
+        interval_s = self.mirror.parts.config.scan_interval_s or math.inf
+        due = 0.0
         while not self._stop.is_set():
-            for entry in list(self.sources):
-                if not entry.is_paused and not self._stop.is_set():
-                    self.scan_now(entry)
-            self.is_ready = True
+            if time.monotonic() >= due:
+                for entry in list(self.sources):
+                    if not entry.is_paused and not self._stop.is_set():
+                        self.scan_now(entry)
+                self.is_ready = True
+                due = time.monotonic() + interval_s
             self._measure()
-            self._stop.wait(self.mirror.parts.config.scan_interval_s)
+            self._stop.wait(_MEASURE_S)
 
     def _measure(self) -> None:
         counts = self.mirror.parts.ledger.counts()

@@ -2,8 +2,8 @@
 
 import threading
 from dataclasses import dataclass
+from sys import intern
 
-from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import Counts
 from s3_to_milvus.engine.resolve import Done
 
@@ -38,7 +38,7 @@ class Tally:
         self._bucket = bucket
         self._prefix = prefix
         self._lock = threading.Lock()
-        self._last: dict[ObjectRef, tuple[str, str]] = {}
+        self._last: dict[int, str] = {}
         self.chunks = 0
         self.embedded = 0
         self.finished = 0
@@ -55,21 +55,23 @@ class Tally:
                 self.embedded += done.stats.embedded
             if done.action == "skip":
                 return
-            was_added = self._last.get(ref, ("", ""))[0] == "add"
-            self._last[ref] = ("add" if was_added and done.action == "change" else done.action, done.outcome)
+            name = hash(ref)  # a number and one of a few texts for each object: there may be millions
+            was_added = self._last.get(name, "").startswith("add ")
+            action = "add" if was_added and done.action == "change" else done.action
+            self._last[name] = intern(f"{action} {done.outcome}")
 
     def report(self, source: str, counts: Counts, seconds: float) -> SyncReport:
         """The report, with ``counts`` being what the ledger counts in this source now."""
         with self._lock:
             ends = list(self._last.values())
-        added = ends.count(("add", "indexed"))
-        changed = ends.count(("change", "indexed"))
+        added = ends.count("add indexed")
+        changed = ends.count("change indexed")
         retrying = counts.waiting + counts.running
         return SyncReport(
             source=source,
             added=added,
             changed=changed,
-            removed=ends.count(("remove", "removed")),
+            removed=ends.count("remove removed"),
             unchanged=max(0, counts.indexed - added - changed),
             failed=counts.failed + retrying,
             empty=counts.empty,

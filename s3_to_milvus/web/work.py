@@ -36,7 +36,7 @@ def check_work(door: Door, *, is_repairing: bool) -> Callable[[Job], None]:
     """A check of every source that is mirrored, and its repair."""
 
     def work(job: Job) -> None:
-        sources = list({entry.name: entry for entry in door.application.sources}.values())
+        sources = door.application.sources
         if is_repairing:
             job.more["repaired"], report = door.mirror.repair(sources)
         else:
