@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -10,9 +11,9 @@ from tests.fault.simulation.world import Chances, World
 __all__ = ["main", "play"]
 
 
-def play(seed: int, loss: float = 0.0, mutate: object = None) -> World:
+def play(seed: int, loss: float = 0.0, mutate: Callable[[World], None] = lambda world: None) -> World:
     """One schedule. Without lost events no scan is needed; with them one scan must heal everything."""
-    world = World(seed, Chances.of(seed, loss), **({"mutate": mutate} if mutate else {}))
+    world = World(seed, Chances.of(seed, loss), mutate=mutate)
     world.run()
     world.calm_down()
     if loss:

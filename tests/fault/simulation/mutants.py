@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from s3_to_milvus.domain.objects import Lane, ObjectRef, ObjectVersion
-from s3_to_milvus.domain.records import Claim, Commit, Failure, SettleState, Suspicion
+from s3_to_milvus.domain.records import Claim, Commit, Failure, Suspicion
 from s3_to_milvus.engine.resolve import Resolver
 from s3_to_milvus.engine.worker import Worker
 from s3_to_milvus.errors import Unavailable
@@ -107,7 +107,7 @@ class _NoFence(_Proxy):
 class _AckLatest(_Proxy):
     """Settling forgets what was observed meanwhile."""
 
-    def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> list[SettleState]:
+    def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> Any:
         for claim in claims:
             item = self._inner.items.get(claim.ref)
             if item is not None and item.work is not None and item.work.run == claim.run:
@@ -143,7 +143,7 @@ class _CleanRetry(_Proxy):
 class _NoRecheck(_Proxy):
     """A taken-over object is never looked at again."""
 
-    def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> list[SettleState]:
+    def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> Any:
         for claim in claims:
             item = self._inner.items.get(claim.ref)
             if item is not None and item.work is not None and item.work.run == claim.run:
@@ -154,7 +154,7 @@ class _NoRecheck(_Proxy):
 class _NoLease(_Proxy):
     """A claim that is still being worked on can be taken by anybody."""
 
-    def claim(self, owner: str, limit: int, now: float, lease_s: float) -> list[Claim]:
+    def claim(self, owner: str, limit: int, now: float, lease_s: float) -> Any:
         for item in self._inner.items.values():
             if item.work is not None and item.work.run:
                 item.work.run, item.work.owner, item.work.due = 0, "", now

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from s3_to_milvus.domain.objects import Lane, ObjectRef
 from s3_to_milvus.domain.records import Outcome
@@ -90,9 +91,9 @@ class World:
         self.versions = 0
         self.make_worker = Worker
         self.make_resolver = Resolver
-        self.ledger_port: object = self.ledger
-        self.vectors_port: object = self.vectors
-        self.store_port: object = self.store
+        self.ledger_port: Any = self.ledger
+        self.vectors_port: Any = self.vectors
+        self.store_port: Any = self.store
         self.mutate(self)
         for host in self.hosts:
             self.boot(host)

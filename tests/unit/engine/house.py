@@ -83,15 +83,18 @@ class House:
         self.clock.advance(seconds)
         self.work()
 
-    def record(self, ref: ObjectRef) -> Record | None:
-        """What the ledger says is indexed."""
+    def record(self, ref: ObjectRef) -> Record:
+        """What the ledger says is indexed; there must be something."""
         status = self.ledger.status(ref)
-        return status.record if status else None
+        assert status is not None
+        assert status.record is not None
+        record: Record = status.record
+        return record
 
     def outcome(self, ref: ObjectRef) -> Outcome | None:
-        """How the last look ended."""
-        record = self.record(ref)
-        return record.outcome if record else None
+        """How the last look ended; None: it has not."""
+        status = self.ledger.status(ref)
+        return status.record.outcome if status and status.record else None
 
     def texts(self, key: str | None = None) -> list[str]:
         """The texts of all rows (of one object), in document order."""

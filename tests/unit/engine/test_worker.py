@@ -188,7 +188,8 @@ def test_an_archived_object_keeps_its_rows(house):
 
 
 def test_a_defect_is_tried_three_times_and_then_buried(tmp_path):
-    house = House(tmp_path, parsers=[_Parser(*[KeyError("secret text")] * 9)])
+    parser = _Parser(*[KeyError("secret text")] * 9)
+    house = House(tmp_path, parsers=[parser])
     ref = house.put("a/x.txt", "one")
     for _ in range(5):
         house.later(1_000)
@@ -196,7 +197,7 @@ def test_a_defect_is_tried_three_times_and_then_buried(tmp_path):
     assert record.outcome is Outcome.FAILED
     assert record.error_code == "defect"
     assert "secret text" not in record.error
-    assert len(house.worker._parts.parsers[0].errors) == 6
+    assert len(parser.errors) == 6
 
 
 def test_an_object_replaced_while_it_is_read_is_read_again(tmp_path):
