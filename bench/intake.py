@@ -60,6 +60,8 @@ class _Connection(asyncio.Protocol):
 
 async def _connections(url: str) -> list[_Connection]:
     address = urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
     loop = asyncio.get_running_loop()
     made = [
         await loop.create_connection(lambda: _Connection(address.netloc), address.hostname, address.port)
