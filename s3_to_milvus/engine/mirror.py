@@ -24,6 +24,7 @@ from s3_to_milvus.ports import CollectionCounts, SourceEntry
 __all__ = ["Mirror", "Progress", "Status"]
 
 _GIVE_UP_ATTEMPTS = 3
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +150,15 @@ class Mirror:
 
         Raises `FatalError` when the queue is held and nothing moves.
         """
-        is_idle = False
-        while not (is_idle and all(self._is_settled(source) for source in sources)):
+        while True:
             if self.pool.held is not None:
                 raise self.pool.held
             is_idle = self.pool.wait_idle(0.2)
             on_tick()
+            if is_idle:
+                if all(self._is_settled(source) for source in sources):
+                    return
+                self.parts.clock.sleep(_LOOK_S)  # until a retry is due
 
     def _is_settled(self, source: SourceEntry) -> bool:
         """Nothing of the source is due or in work; what is waiting has failed several times already."""

@@ -20,6 +20,7 @@ _OUTBOX_IDLE_S = 1.0
 _OUTBOX_LATER_S = 30.0
 _JOIN_S = 0.5
 _MEASURE_S = 5.0
+_FAILED_S = 1.0
 
 
 class Service:
@@ -35,6 +36,7 @@ class Service:
         self._stop = threading.Event()
         self._scan_lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._next_scan = 0.0
         self.is_ready = False
 
     def start(self) -> None:
@@ -42,8 +44,8 @@ class Service:
         self.mirror.start()
         for source in self._events:
             self._spawn(f"s2m-events-{source.kind}", partial(self._watch, source))
-        self._spawn("s2m-scan", self._scan_loop)
-        self._spawn("s2m-journal", self._journal_loop)
+        self._spawn("s2m-scan", self._scan_due)
+        self._spawn("s2m-journal", self._deliver)
 
     def add_events(self, sources: Sequence[EventSource]) -> None:
         """Listen to more sources of events; at once where the service runs."""
@@ -64,18 +66,20 @@ class Service:
         """Scan a source (or a prefix); a tripped removal guard is kept as a warning of the status."""
         with self._scan_lock:
             try:
-                self.mirror.scan(entry, prefix=prefix)
+                self._scan(entry, prefix)
             except RemovalGuard as guard:
                 self.mirror.guards[entry.uri] = f"{guard.message} {guard.hint}"
                 log.warning("scan.guarded", source=entry.name, removals=guard.removals, indexed=guard.indexed)
-            except S3ToMilvusError as error:
-                self.mirror.guards[entry.uri] = f"The last scan failed: {error.message}"
-                log.warning("scan.failed", source=entry.name, code=error.code, message=error.message)
-            else:
-                if prefix is None:
-                    self.mirror.guards.pop(entry.uri, None)
-                    scanned = replace(entry, last_scan_at=self.mirror.parts.clock.now())
-                    self.mirror.parts.ledger.put_source(scanned)
+            except Exception as error:  # noqa: BLE001 - one source's trouble is not that of the others
+                known = error.message if isinstance(error, S3ToMilvusError) else f"unexpected {type(error).__name__}"
+                self.mirror.guards[entry.uri] = f"The last scan failed: {known}"
+                log.warning("scan.failed", source=entry.name, code=getattr(error, "code", "defect"), message=known)
+
+    def _scan(self, entry: SourceEntry, prefix: str | None) -> None:
+        self.mirror.scan(entry, prefix=prefix)
+        if prefix is None:
+            self.mirror.parts.ledger.put_source(replace(entry, last_scan_at=self.mirror.parts.clock.now()))
+            self.mirror.guards.pop(entry.uri, None)
 
     def emit(self, events: Sequence[ObjectEvent]) -> None:
         """Take events of a source in; a key that ends in ``/`` says that anything below it may have changed."""
@@ -86,47 +90,46 @@ class Service:
                 if entry.name == ref.bucket:
                     self.scan_now(entry, ref.key or None)
 
-    def _spawn(self, name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
+    def _spawn(self, name: str, step: Callable[[], float]) -> None:
+        thread = threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _watch(self, source: EventSource) -> None:
+    def _repeat(self, step: Callable[[], float]) -> None:
+        """Take a step and wait as many seconds as it says, until stopped: no failure ends a loop before that."""
         while not self._stop.is_set():
             try:
-                source.run(self.emit, self._stop.is_set)
+                wait_s = step()
             except Exception as error:  # noqa: BLE001 - scans heal what is missed meanwhile
-                log.warning("events.failed", kind=source.kind, error=type(error).__name__)
-                self._stop.wait(1.0)
+                log.warning("loop.failed", loop=threading.current_thread().name, error=type(error).__name__)
+                wait_s = _FAILED_S
+            self._stop.wait(wait_s)
 
-    def _scan_loop(self) -> None:
-        interval_s = self.mirror.parts.config.scan_interval_s or math.inf
-        due = 0.0
-        while not self._stop.is_set():
-            if time.monotonic() >= due:
-                for entry in list(self.sources):
-                    if not entry.is_paused and not self._stop.is_set():
-                        self.scan_now(entry)
-                self.is_ready = True
-                due = time.monotonic() + interval_s
-            self._measure()
-            self._stop.wait(_MEASURE_S)
+    def _watch(self, source: EventSource) -> float:
+        source.run(self.emit, self._stop.is_set)
+        return 0.0
+
+    def _scan_due(self) -> float:
+        now = time.monotonic()
+        if now >= self._next_scan:
+            for entry in list(self.sources):
+                if not entry.is_paused and not self._stop.is_set():
+                    self.scan_now(entry)
+            self.is_ready = True
+            self._next_scan = time.monotonic() + (self.mirror.parts.config.scan_interval_s or math.inf)
+        self._measure()
+        return max(0.0, min(_MEASURE_S, self._next_scan - time.monotonic()))
 
     def _measure(self) -> None:
         counts = self.mirror.parts.ledger.counts()
         for state in ("indexed", "waiting", "running", "failed", "empty"):
             OBJECTS.labels(state).set(getattr(counts, state))
 
-    def _journal_loop(self) -> None:
-        while not self._stop.is_set():
-            if not self._deliver():
-                self._stop.wait(_OUTBOX_IDLE_S)
-
-    def _deliver(self) -> bool:
+    def _deliver(self) -> float:
         ledger, clock = self.mirror.parts.ledger, self.mirror.parts.clock
         entries = ledger.outbox(clock.now(), _OUTBOX_BATCH)
         if not entries:
-            return False
+            return _OUTBOX_IDLE_S
         ids = [entry.id for entry in entries]
         try:
             self._journal.deliver(entries)
@@ -135,4 +138,4 @@ class Service:
             ledger.outbox_later(ids, clock.now() + _OUTBOX_LATER_S)
         else:
             ledger.outbox_done(ids)
-        return True
+        return 0.0
