@@ -1,4 +1,4 @@
-"""What a command costs before it does anything: CPU of ``--help``, ``search``, ``sync`` with nothing to do, beside Python.
+"""What a command costs before it does anything: CPU of ``--help``, ``search`` and ``sync`` with nothing to do.
 
 Each is run ten times as a process of its own over 200 files with the hash embedder; the median counts.
 """
