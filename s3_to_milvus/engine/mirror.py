@@ -80,11 +80,12 @@ class Mirror:
     def scan(self, source: SourceEntry, *, is_removal_confirmed: bool = False, prefix: str | None = None) -> ScanReport:
         """Scan a source (or one prefix of it) and let the workers run; does not wait for them."""
         where = source.prefix if prefix is None else prefix
-        report = self._scanner.scan(
-            source.name, where, is_part=prefix is not None, is_removal_confirmed=is_removal_confirmed
-        )
-        self.pool.wake()
-        return report
+        try:
+            return self._scanner.scan(
+                source.name, where, is_part=prefix is not None, is_removal_confirmed=is_removal_confirmed
+            )
+        finally:
+            self.pool.wake()  # what was found before a failure is marked, too
 
     def plan(self, source: SourceEntry) -> SyncReport:
         """What a sync would do; writes nothing."""
@@ -133,9 +134,12 @@ class Mirror:
             self.pool.wake()
             on_progress(Progress(tally.finished, report.added + report.changed + report.removed, tally.chunks))
 
-        report = self._scanner.scan(
-            source.name, source.prefix, is_removal_confirmed=is_removal_confirmed, on_progress=tell
-        )
+        try:
+            report = self._scanner.scan(
+                source.name, source.prefix, is_removal_confirmed=is_removal_confirmed, on_progress=tell
+            )
+        finally:
+            self.pool.wake()
         tell(report)
         self.guards.pop(source.uri, None)
         total = report.added + report.changed + report.removed

@@ -228,6 +228,20 @@ def test_a_sync_that_would_remove_too_much_asks_first(make: Make):
     assert running.sync(is_removal_confirmed=True).removed == 4
 
 
+def test_what_a_guarded_scan_found_changed_is_worked_on_at_once(make: Make):
+    running = make(guard_objects=2)
+    refs = [running.put(f"{number}.txt", "text") for number in range(6)]
+    running.sync()
+    for number in range(4):
+        running.house.store.delete(BUCKET, f"{number}.txt")
+    running.put("5.txt", "changed")
+    for scan in (running.sync, lambda: running.mirror.scan(SOURCE)):
+        with pytest.raises(RemovalGuard):
+            scan()
+        until(lambda: running.house.ledger.status(refs[5]).state is ObjectState.INDEXED, timeout_s=2)
+    assert running.house.texts("5.txt") == ["changed"]
+
+
 def test_stopping_hands_back_what_is_in_work_and_nobody_writes_afterwards(make: Make):
     running = make(stop_s=0.3)
     slow = running.put("slow.txt", "late words")
