@@ -30,8 +30,8 @@ def _simulate(first: int, last: int, loss: float = 0.0) -> subprocess.Popen[str]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def _expect_success(runs: list[subprocess.Popen[str]]) -> None:
-    outputs = [run.communicate(timeout=1_500)[0] for run in runs]
+def _expect_success(runs: list[subprocess.Popen[str]], timeout_s: float = 1_500) -> None:
+    outputs = [run.communicate(timeout=timeout_s)[0] for run in runs]
     assert [run.returncode for run in runs] == [0] * len(runs), "\n".join(outputs)
     assert all(" 0 failed" in output for output in outputs), "\n".join(outputs)
 
@@ -40,6 +40,12 @@ def _expect_success(runs: list[subprocess.Popen[str]]) -> None:
 def test_bucket_and_milvus_end_equal_without_any_scan():
     half = SCHEDULES // 2
     _expect_success([_simulate(0, half), _simulate(half, SCHEDULES)])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7_200)
+def test_a_hundred_thousand_schedules_end_equal():
+    _expect_success([_simulate(100_000, 150_000), _simulate(150_000, 200_000)], timeout_s=7_000)
 
 
 @pytest.mark.timeout(1_600)
