@@ -50,6 +50,7 @@ class WorkerPool:
         """Start the threads."""
         for number, worker in enumerate(self._workers):
             self._spawn(f"s2m-worker-{number}", partial(self._run, worker))
+        self._spawn("s2m-relief", self._relieve)
         self._spawn("s2m-heartbeat", self._beat)
         self._spawn("s2m-tend", self._tend)
 
@@ -96,7 +97,9 @@ class WorkerPool:
             thread.join(max(0.0, deadline - time.monotonic()))
         now = self._parts.clock.now()
         left = Failure("stopped", "The service stopped while it worked on this object.")
-        for claim in self._leases.held():
+        late = self._leases.held()
+        self._leases.drop(late)
+        for claim in late:
             self._parts.ledger.retry(claim, left, now, now, is_unclean=True, is_charged=False)
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
@@ -120,6 +123,8 @@ class WorkerPool:
             self._hold(error)
             return False
         except Exception as error:  # noqa: BLE001 - a worker thread must live on; the queue is held meanwhile
+            if self._stop.is_set():
+                return False  # it came back too late: its claims were handed back, the stores are closed
             log.exception("worker.failed", error=type(error).__name__)
             known = error.message if isinstance(error, S3ToMilvusError) else type(error).__name__
             self._hold(FatalError(f"A worker failed: {known}"))
@@ -144,6 +149,17 @@ class WorkerPool:
         with self._wakeup:
             if self._signal == signal and not self._stop.is_set():
                 self._wakeup.wait(max(0.005, until - now))
+
+    def _relieve(self) -> None:
+        while not self._stop.wait(self._parts.config.slow_s):
+            for worker in self._workers:
+                try:
+                    if worker.relieve():
+                        self.wake()
+                except FatalError as error:
+                    self._hold(error)
+                except Exception as error:  # noqa: BLE001 - what could not be resolved is found by its lease
+                    log.warning("relief.failed", error=type(error).__name__)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._parts.config.lease_s / 6):

@@ -3,7 +3,10 @@
 `Worker.step` is plain sequential code, so that a simulation can own every call it makes to the outside.
 """
 
-from collections.abc import Callable, Iterator
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from s3_to_milvus.domain.documents import Chunk
@@ -26,7 +29,7 @@ __all__ = ["Worker"]
 
 
 class Worker:
-    """Works on behalf of ``owner``. One thread at a time may call `step`."""
+    """Works on behalf of ``owner``. One thread at a time may call `step`; another one may `relieve` it meanwhile."""
 
     def __init__(
         self, parts: Parts, collections: Collections, leases: Leases, gate: ByteGate, resolver: Resolver, owner: str
@@ -39,7 +42,13 @@ class Worker:
         self._ingest = Ingest(parts, collections)
         self._load = Load(parts, leases)
         self._resolver = resolver
+        # Around what is ready and what was not begun. Never held while a document is looked at, read or parsed.
+        self._lock = threading.RLock()
+        self._rest: deque[Claim] = deque()
+        self._begun = math.inf
+        self._is_relieved = False
         self._held_bytes = 0
+        self._bytes_in_work = 0
 
     def step(self, should_stop: Callable[[], bool] = lambda: False, on_more: Callable[[], None] = lambda: None) -> int:
         """Claim what is due, work on it, resolve it. How many objects were claimed; 0: nothing is due.
@@ -71,35 +80,66 @@ class Worker:
         self._hand_back([claim for claim in claims if claim is not deadly])
         return [deadly]
 
-    def _work_all(self, claims: list[Claim], should_stop: Callable[[], bool]) -> bool:
+    def relieve(self) -> bool:
+        """Where one document takes long, nobody waits for it: what is ready becomes true, what was not begun goes back.
+
+        True when something went back. Raises as `step`.
+        """
+        if not self._is_slow() or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if not self._is_slow():
+                return False
+            self._begun = math.inf
+            self._is_relieved = bool(self._rest)
+            self._hand_back_rest()
+            self._load.flush()
+            self._resolver.resolve()
+            self._give_back_bytes(self._bytes_in_work)
+            return self._is_relieved
+        finally:
+            self._lock.release()
+
+    def _is_slow(self) -> bool:
+        return self._parts.clock.now() - self._begun > self._parts.config.slow_s
+
+    def _work_all(self, claims: Sequence[Claim], should_stop: Callable[[], bool]) -> bool:
         """True when some claims were handed back for others."""
         clock = self._parts.clock
         started = clock.now()
-        for place, claim in enumerate(claims):
+        self._is_relieved = False
+        self._rest = deque(claims)
+        while (claim := self._next()) is not None:
             try:
                 self._work(claim)
             except FatalError as error:
-                self._resolver.fail(claim, error)
+                self._fail(claim, error)
+                self._hand_back_rest()
                 self._finish()
-                self._hand_back(claims[place + 1 :])
                 raise
             except Exception as error:  # noqa: BLE001 - the resolver decides by the error's family
-                self._resolver.fail(claim, error)
-            rest = claims[place + 1 :]
-            if rest and (should_stop() or clock.now() - started > self._parts.config.slow_s):
+                self._fail(claim, error)
+            if self._rest and (should_stop() or clock.now() - started > self._parts.config.slow_s):
                 # Others may be idle: what was not begun goes back, what is ready becomes true now.
-                self._hand_back(rest)
-                self._finish()
-                return True
+                self._is_relieved = True
+                self._hand_back_rest()
         self._finish()
-        return False
+        return self._is_relieved
+
+    def _next(self) -> Claim | None:
+        with self._lock:
+            self._bytes_in_work = 0
+            self._begun = self._parts.clock.now() if self._rest else math.inf
+            return self._rest.popleft() if self._rest else None
 
     def _work(self, claim: Claim) -> None:
         look = self._reconciler.look(claim)
         if isinstance(look.plan, Skip):
-            self._resolver.skip(claim, look.plan.reason)
+            with self._lock:
+                self._resolver.skip(claim, look.plan.reason)
         elif isinstance(look.plan, Remove):
-            self._resolver.remove(claim, look.plan.reason)
+            with self._lock:
+                self._resolver.remove(claim, look.plan.reason)
         elif look.content is not None and look.label is not None:
             with closing(look.content):
                 if claim.deaths >= self._parts.config.retry.deaths:
@@ -118,26 +158,41 @@ class Worker:
             draft.error = draft.error or error
         finally:
             chunks.close()  # type: ignore[attr-defined] # a generator: its scratch files go now
-        self._resolver.finish_draft(draft, plan.reason)
-        if draft.error is not None:
-            self._load.discard(draft)
+        with self._lock:
+            self._resolver.finish_draft(draft, plan.reason)
+            if draft.error is not None:
+                self._load.discard(draft)
+            if isinstance(draft.error, FatalError):
+                self._hand_back_rest()  # it would fail likewise
 
     def _fill(self, draft: Draft, chunks: Iterator[Chunk]) -> None:
         for chunk in chunks:
-            self._load.add(draft, chunk)
-            if self._load.is_full:
-                self._load.flush()
-                if draft.error is not None:
-                    return
+            with self._lock:
+                self._load.add(draft, chunk)
+                if self._load.is_full:
+                    self._load.flush()
+                    if draft.error is not None:
+                        return
 
     def _bury_deadly(self, claim: Claim, version: ObjectVersion) -> None:
-        error = ParserCrashed(f"The service died {claim.deaths} times while it worked on this file.")
-        self._resolver.fail(claim, error, version=version)
+        self._fail(
+            claim, ParserCrashed(f"The service died {claim.deaths} times while it worked on this file."), version
+        )
+
+    def _fail(self, claim: Claim, error: Exception, version: ObjectVersion | None = None) -> None:
+        with self._lock:
+            self._resolver.fail(claim, error, version)
 
     def _finish(self) -> None:
-        self._load.flush()
-        self._resolver.resolve()
-        self._give_back_bytes()
+        with self._lock:
+            self._load.flush()
+            self._resolver.resolve()
+            self._give_back_bytes()
+
+    def _hand_back_rest(self) -> None:
+        with self._lock:
+            rest, self._rest = list(self._rest), deque()
+            self._hand_back(rest)
 
     def _hand_back(self, claims: list[Claim]) -> None:
         if claims:
@@ -148,8 +203,11 @@ class Worker:
         if not self._gate.try_take(size_bytes):
             self._finish()
             self._gate.take(size_bytes)
-        self._held_bytes += size_bytes
+        with self._lock:
+            self._held_bytes += size_bytes
+            self._bytes_in_work = size_bytes
 
-    def _give_back_bytes(self) -> None:
-        self._gate.give(self._held_bytes)
-        self._held_bytes = 0
+    def _give_back_bytes(self, but: int = 0) -> None:
+        with self._lock:
+            self._gate.give(self._held_bytes - but)
+            self._held_bytes = but

@@ -40,6 +40,12 @@ class Running:
         self.house.store.put(BUCKET, key, text.encode())
         return ObjectRef(BUCKET, key)
 
+    def state(self, ref: ObjectRef) -> ObjectState:
+        status = self.house.ledger.status(ref)
+        assert status is not None
+        state: ObjectState = status.state
+        return state
+
     def sync(self, **more: Any) -> SyncReport:
         return self.mirror.sync(SOURCE, **more)
 
@@ -50,11 +56,13 @@ class Gated(FakeParser):
     def __init__(self) -> None:
         super().__init__()
         self.errors: dict[str, Exception] = {}
+        self.refused = 0
         self.gate = threading.Event()
         self.is_waiting = threading.Event()
 
     def parse(self, source):
         if error := self.errors.get(source.file_name):
+            self.refused += 1
             raise error
         if source.file_name.startswith("slow"):
             self.is_waiting.set()
@@ -193,6 +201,28 @@ def test_a_fatal_failure_ends_a_sync_and_holds_the_queue_until_somebody_says_go(
     assert running.mirror.status().held is None
 
 
+def test_a_fatal_failure_is_met_once_and_not_by_the_whole_batch(make: Make):
+    running = make(workers=1, hold_s=3600.0)
+    refs = [running.put(f"{number}.txt", "words") for number in range(8)]
+    running.parser.errors.update({ref.key: Unauthorized("The key is wrong.") for ref in refs})
+    with pytest.raises(Unauthorized):
+        running.sync()
+    assert running.parser.refused == 1
+    assert {running.house.ledger.status(ref).attempts for ref in refs} == {0}
+    assert running.house.ledger.counts().running == 0
+    assert {claim.suspicion for claim in running.house.ledger.claim("next", 10, 9e12, 60)} == {Suspicion.NONE}
+
+
+def test_a_store_that_refuses_us_leaves_no_claim_behind(make: Make):
+    running = make(workers=1, hold_s=3600.0)
+    refs = [running.put(f"{number}.txt", "words") for number in range(8)]
+    running.house.store.outage = Unauthorized("No right to read.")
+    running.mirror.take([ObjectEvent(ref) for ref in refs])
+    until(lambda: running.mirror.pool.held is not None)
+    assert running.house.ledger.counts().running == 0
+    assert {running.house.ledger.status(ref).attempts for ref in refs} == {0}
+
+
 def test_a_hold_ends_by_itself(make: Make):
     running = make(hold_s=0.2)
     running.parser.errors["one.txt"] = Unauthorized("The key is wrong.")
@@ -240,6 +270,24 @@ def test_what_a_guarded_scan_found_changed_is_worked_on_at_once(make: Make):
             scan()
         until(lambda: running.house.ledger.status(refs[5]).state is ObjectState.INDEXED, timeout_s=2)
     assert running.house.texts("5.txt") == ["changed"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nobody_waits_for_a_slow_neighbour(make: Make, workers: int):
+    running = make(workers=workers)
+    before = [running.put(f"before {number}.txt", "words") for number in range(3)]
+    slow = running.put("slow.txt", "words")
+    after = [running.put(f"after {number}.txt", "words") for number in range(3)]
+    running.mirror.take([ObjectEvent(ref) for ref in (*before, slow, *after)])
+    assert running.parser.is_waiting.wait(5)
+    ready = [*before, *(after if workers > 1 else [])]
+    until(lambda: all(running.state(ref) is ObjectState.INDEXED for ref in ready), timeout_s=3)
+    assert running.state(slow) is ObjectState.RUNNING
+    assert {running.state(ref) for ref in after} == {ObjectState.INDEXED if workers > 1 else ObjectState.WAITING}
+    running.parser.gate.set()
+    until(lambda: running.mirror.status().counts.indexed == 7)
+    assert sorted(running.house.texts()) == ["words"] * 7
+    assert running.house.ledger.next_due() is None, "nothing was left in doubt"
 
 
 def test_stopping_hands_back_what_is_in_work_and_nobody_writes_afterwards(make: Make):
