@@ -51,7 +51,10 @@ class CheckReport:
 
 
 class Checker:
-    """Compares; objects that wait or are being worked on are left out, since they are not done yet."""
+    """Compares; objects that wait or are being worked on are left out, since they are not done yet.
+
+    May run beside workers: nothing is accused before it was looked at once more.
+    """
 
     def __init__(self, parts: Parts, scanner: Scanner) -> None:
         self._parts = parts
@@ -91,18 +94,37 @@ class Checker:
                 self._compare_record(record, seen, report)
             seen.pop((record.collection, record.ref.object_id, record.run), None)
         for collection, object_id, run in seen:
-            ref = self._parts.ledger.find(object_id)
-            if ref is None or not self._is_unsettled(ref):
-                found = IdRanges.of(ids[collection, object_id, run])
-                report.orphaned.append(Orphan(collection, object_id, run, found, ref))
+            orphan = self._orphan(collection, object_id, run, IdRanges.of(ids[collection, object_id, run]))
+            if orphan is not None:
+                report.orphaned.append(orphan)
+
+    def _orphan(self, collection: str, object_id: str, run: int, ids: IdRanges) -> Orphan | None:
+        """The rows that are nobody's truth now; None where they became true, or went, since they were listed.
+
+        In this order: once no run is in work, what the ledger says of the rows is final.
+        """
+        ref = self._parts.ledger.find(object_id)
+        if ref is not None and self._is_unsettled(ref):
+            return None
+        standing = self._parts.ledger.standing({object_id}).get(object_id)
+        if standing is not None and (standing.collection, standing.run) == (collection, run):
+            return None
+        found = IdRanges.of(row.id for row in self._parts.vectors.fetch(collection, ids))
+        return Orphan(collection, object_id, run, found, ref) if found else None
 
     def _note(self, ids: dict[tuple[str, str, int], list[int]], place: tuple[str, str, int], row: RowIdentity) -> None:
         ids.setdefault(place, []).append(row.id)
 
     def _compare_record(self, record: Record, seen: Counter[tuple[str, str, int]], report: CheckReport) -> None:
         count = seen[record.collection, record.ref.object_id, record.run]
-        if count != record.chunk_count and not self._is_unsettled(record.ref):
+        if count < record.chunk_count:  # inserted since the rows were listed?
+            count = sum(row.run == record.run for row in self._parts.vectors.fetch(record.collection, record.ids))
+        if count != record.chunk_count and self._is_settled_as(record):
             report.missing.append(Finding(record.ref, f"{count} of {record.chunk_count} rows are in Milvus"))
+
+    def _is_settled_as(self, record: Record) -> bool:
+        status = self._parts.ledger.status(record.ref)
+        return status is not None and status.state not in _UNSETTLED and status.record == record
 
     def _our_collections(self) -> list[str]:
         present = set(self._parts.vectors.collections())

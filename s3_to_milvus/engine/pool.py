@@ -144,7 +144,11 @@ class WorkerPool:
     def _wait(self, signal: int) -> None:
         """Sleep until woken, until the next work is due, or a few seconds (other hosts may have added work)."""
         now = self._parts.clock.now()
-        due = self._parts.ledger.next_due()
+        try:
+            due = None if self._stop.is_set() else self._parts.ledger.next_due()
+        except Exception as error:  # noqa: BLE001 - a worker thread must live on; it looks again in a while
+            log.warning("queue.unreadable", error=type(error).__name__)
+            due = None
         until = max(self._hold_until, now + _IDLE_S if due is None else min(due, now + _IDLE_S))
         with self._wakeup:
             if self._signal == signal and not self._stop.is_set():

@@ -333,10 +333,17 @@ def test_a_worker_that_meets_a_defect_of_the_ledger_lives_on(make: Make):
         return claim(*args)
 
     running.house.ledger.claim = failing
+    next_due = running.house.ledger.next_due
+    unreadable = [Unavailable("locked")]
+    running.house.ledger.next_due = lambda: next_due() if not unreadable else _raise(unreadable.pop())
     ref = running.put("one.txt", "one")
     running.mirror.take([ObjectEvent(ref)])
     until(lambda: running.house.ledger.status(ref).state is ObjectState.INDEXED)
     assert running.mirror.pool.is_running
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_status_speaks_of_collections_freshness_and_sources(make: Make):
