@@ -97,7 +97,7 @@ class Mirror:
             added=report.added,
             changed=report.changed,
             removed=report.removed,
-            unchanged=max(0, report.unchanged - counts.failed - counts.empty),
+            unchanged=report.standing,
             failed=counts.failed,
             empty=counts.empty,
             seconds=round(time.monotonic() - started, 3),

@@ -33,7 +33,7 @@ class EngineConfig:
     keep_rows_of_failed: bool = False
     scan_interval_s: float = 300.0
     hold_s: float = 15.0
-    stop_s: float = 4.0
+    stop_s: float = 3.0
     guard_objects: int = 50
     guard_share: float = 0.2
     retry: RetryPolicy = field(default_factory=RetryPolicy)

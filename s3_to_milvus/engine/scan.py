@@ -26,13 +26,14 @@ class Difference:
 
 @dataclass(slots=True)
 class ScanReport:
-    """What a scan saw. ``plan`` is filled by dry runs only."""
+    """What a scan saw. ``standing``: those of the unchanged that have rows. ``plan`` is filled by dry runs only."""
 
     listed: int = 0
     added: int = 0
     changed: int = 0
     removed: int = 0
     unchanged: int = 0
+    standing: int = 0
     plan: list[Difference] = field(default_factory=list)
 
 
@@ -149,6 +150,7 @@ class Scanner:
             return "add"
         if (listed.etag, listed.size_bytes) == (line.etag, line.size_bytes) and line.recipe in recipes:
             report.unchanged += 1
+            report.standing += line.has_rows
             return None
         report.changed += 1
         return "change"

@@ -191,3 +191,14 @@ def test_a_folder_that_was_moved_away_goes_without_a_question_unless_it_is_a_fif
             scanner(house).scan(BUCKET, "moved/", is_part=True)
             house.work()
             assert len(house.texts()) == others
+
+
+def test_what_stands_is_counted_apart_from_what_failed_or_is_empty(tmp_path):
+    house = House(tmp_path)
+    for key, data in {"a/x.zip": b"PK", "a/y.zip": b"PK", "a/empty.txt": b" ", "a/z.txt": b"z"}.items():
+        house.store.put(BUCKET, key, data)
+    scanner(house).scan(BUCKET)
+    house.work()
+    house.store.put(BUCKET, "a/x.zip", b"PK again")
+    report = scanner(house).scan(BUCKET, is_dry_run=True)
+    assert (report.changed, report.unchanged, report.standing) == (1, 3, 1)
