@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import click
 
 from s3_to_milvus.cli.codes import PERMANENT, RETRYABLE, USAGE
-from s3_to_milvus.cli.desk import Answer, Checked, Desk, open_desk
+from s3_to_milvus.cli.desk import Answer, Checked, Desk
+from s3_to_milvus.cli.opening import open_desk
 from s3_to_milvus.cli.output import json_option, note, print_json, print_table, shown, size_of, time_of
 from s3_to_milvus.cli.progress import progress
 from s3_to_milvus.errors import ConfigError

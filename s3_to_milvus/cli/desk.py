@@ -1,14 +1,10 @@
 """What commands ask for, and who answers: the engine in this process, or the service that owns the data."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from s3_to_milvus.settings import Settings
-
-__all__ = ["Answer", "Checked", "Desk", "OnProgress", "Step", "Synced", "load_settings", "open_desk"]
+__all__ = ["Answer", "Checked", "Desk", "OnProgress", "Step", "Synced"]
 
 Answer = dict[str, Any]
 
@@ -67,32 +63,3 @@ class Desk(Protocol):
 
     def close(self) -> None:
         """Let go."""
-
-
-def load_settings(**arguments: object) -> "Settings":
-    """The settings, with arguments of the command line (None: not given) before everything else."""
-    from s3_to_milvus.settings import load
-
-    return load(arguments)
-
-
-@contextmanager
-def open_desk(sources: Sequence[str] = ()) -> Iterator[Desk]:
-    """The service where one owns the data folder, else the engine here. Raises `DataInUse` when a command does."""
-    from s3_to_milvus.bootstrap import owner_of
-
-    settings = load_settings()
-    owner = owner_of(settings.data_dir)
-    desk: Desk
-    if owner is not None and owner.url:
-        from s3_to_milvus.cli.remote import Remote
-
-        desk = Remote(owner.url, owner.pid, settings.data_dir)
-    else:
-        from s3_to_milvus.cli.direct import Direct
-
-        desk = Direct(settings, sources)
-    try:
-        yield desk
-    finally:
-        desk.close()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from s3_to_milvus.cli.codes import FATAL
-from s3_to_milvus.cli.desk import load_settings
+from s3_to_milvus.cli.opening import load_settings
 from s3_to_milvus.cli.output import json_option, note, print_json, print_table, shown
 from s3_to_milvus.errors import S3ToMilvusError
 

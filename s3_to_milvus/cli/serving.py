@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from s3_to_milvus.cli.desk import load_settings
+from s3_to_milvus.cli.opening import load_settings
 from s3_to_milvus.cli.output import note, print_json, shown
 from s3_to_milvus.errors import ConfigError, FatalError
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import click
 
 from s3_to_milvus.cli.codes import code_of_failures
-from s3_to_milvus.cli.desk import Answer, Desk, Synced, load_settings, open_desk
+from s3_to_milvus.cli.desk import Answer, Desk, Synced
+from s3_to_milvus.cli.opening import load_settings, open_desk
 from s3_to_milvus.cli.output import json_option, note, print_json, shown
 from s3_to_milvus.cli.progress import progress
 from s3_to_milvus.errors import RemovalGuard
