@@ -63,8 +63,8 @@ def _measured(name: str) -> tuple[str, bool]:
             lines.append(line)
     printed = "".join(lines).strip()
     body = printed if printed.startswith("|") else f"```text\n{printed}\n```"
-    title = (ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))) or name).splitlines()[0]
-    text = f"## {name}\n\n{title}\n\n{body}\n\n{_machine()}; took {time.monotonic() - began:.0f} s.\n"
+    about = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))) or name
+    text = f"## {name}\n\n{about}\n\n{body}\n\n{_machine()}; took {time.monotonic() - began:.0f} s.\n"
     return text, process.returncode == 0
 
 
