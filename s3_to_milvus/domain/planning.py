@@ -22,7 +22,6 @@ class Reason(StrEnum):
     NEVER_SEEN = "never_seen"
     GONE = "gone"
     NOT_ROUTED = "not_routed"
-    FOLDER_MARKER = "folder_marker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +77,18 @@ def version_to_skip(record: Record | None, recipe: str, collection: str, *, is_r
 
 
 def plan(
-    seen: Observation, record: Record | None, recipe: str | None, collection: str, *, is_retry: bool = False
+    seen: Observation,
+    record: Record | None,
+    recipe: str | None,
+    collection: str,
+    *,
+    is_retry: bool = False,
+    are_rows_missing: bool = False,
 ) -> Plan:
     """Decide from what is, never from what an event said.
 
-    ``recipe`` None: the object stands on no route (or is a folder marker), so it must have no rows.
+    ``recipe`` None: the object stands on no route, so it must have no rows. ``are_rows_missing``: not all rows that
+    the record names are in Milvus.
     """
     if isinstance(seen, Absent):
         return Remove(Reason.GONE) if record else Skip(Reason.NEVER_SEEN)
@@ -90,6 +96,8 @@ def plan(
         return Remove(Reason.NOT_ROUTED) if record else Skip(Reason.NOT_ROUTED)
     if record is None:
         return Replace(seen.version, Reason.NEW)
+    if are_rows_missing:
+        return Replace(seen.version, Reason.ROWS_MISSING)
     if not seen.version.is_same_as(record.version):
         return Replace(seen.version, Reason.CONTENT_CHANGED)
     if version_to_skip(record, recipe, collection, is_retry=is_retry) is not None:

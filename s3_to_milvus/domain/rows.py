@@ -43,10 +43,6 @@ class IdRanges:
         """True when there is at least one id."""
         return bool(self.ranges)
 
-    def __or__(self, other: "IdRanges") -> "IdRanges":
-        """The union."""
-        return IdRanges.of((*self, *other))
-
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:

@@ -32,8 +32,3 @@ class ByteGate:
         with self._changed:
             self._held -= size_bytes
             self._changed.notify_all()
-
-    @property
-    def held_bytes(self) -> int:
-        """How much is taken now."""
-        return self._held

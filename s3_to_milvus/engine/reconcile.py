@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from s3_to_milvus.domain.planning import (
     Absent,
-    Observation,
     Plan,
     Present,
     Reason,
@@ -46,9 +45,9 @@ class Reconciler:
             seen = Present(claim.record.version) if claim.record else Absent()
             return Look(plan(seen, claim.record, None, ""))
         collection = self._collections.spec_of(label).name
-        record = self._believable(claim)
+        record, are_missing = claim.record, self._are_rows_missing(claim)
         recipe = self.recipe_of(record)
-        known = version_to_skip(record, recipe, collection, is_retry=claim.is_retry)
+        known = None if are_missing else version_to_skip(record, recipe, collection, is_retry=claim.is_retry)
         store = self._parts.stores.get(claim.ref.bucket)
         if store is None:
             raise Unavailable(
@@ -59,7 +58,7 @@ class Reconciler:
         if isinstance(answer, Unchanged):
             return Look(Skip(Reason.UNCHANGED), label)
         seen = Absent() if answer is None else Present(answer.version)
-        decision = self._decide(seen, claim, record, recipe, collection)
+        decision = plan(seen, record, recipe, collection, is_retry=claim.is_retry, are_rows_missing=are_missing)
         if answer is not None and not isinstance(decision, Replace):
             answer.close()
             answer = None
@@ -69,19 +68,10 @@ class Reconciler:
         """The record's recipe while it is still valid, else one that equals no record's."""
         return record.recipe if record and record.recipe in self._recipes else ""
 
-    def _decide(self, seen: Observation, claim: Claim, record: Record | None, recipe: str, collection: str) -> Plan:
-        decision = plan(seen, record, recipe, collection, is_retry=claim.is_retry)
-        if record is None and claim.record is not None and isinstance(decision, Replace):
-            return Replace(decision.version, Reason.ROWS_MISSING)
-        if record is None and claim.record is not None:
-            return plan(seen, claim.record, recipe, collection)
-        return decision
-
-    def _believable(self, claim: Claim) -> Record | None:
-        """The record, unless the claim is suspect and rows that it names are not there."""
+    def _are_rows_missing(self, claim: Claim) -> bool:
+        """Asked of suspect claims only: after a crash nobody may believe the record without looking."""
         record = claim.record
         if record is None or claim.suspicion is Suspicion.NONE or not record.ids:
-            return record
+            return False
         found = self._parts.vectors.fetch(record.collection, record.ids)
-        is_whole = sum(row.run == record.run for row in found) == len(record.ids)
-        return record if is_whole else None
+        return sum(row.run == record.run for row in found) != len(record.ids)

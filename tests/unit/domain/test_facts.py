@@ -45,10 +45,6 @@ def test_id_ranges_hold_exactly_the_ids(ids):
     assert all(later[0] > earlier[1] + 1 for earlier, later in zip(ranges.ranges, ranges.ranges[1:], strict=False))
 
 
-def test_union_of_id_ranges():
-    assert IdRanges.of([1, 2]) | IdRanges.of([3, 9]) == IdRanges(((1, 3), (9, 9)))
-
-
 @given(st.text(), st.integers(min_value=0, max_value=40))
 def test_clipping_keeps_to_bytes_and_to_character_borders(text, limit):
     clean = storable_text(text)

@@ -54,3 +54,11 @@ def test_a_version_id_counts_only_where_both_sides_know_one():
     assert not read.is_same_as(ObjectVersion("e1", 10, version_id="v8"))
     assert not listed.is_same_as(None)
     assert not listed.is_same_as(ObjectVersion("e1", 11))
+
+
+def test_rows_that_are_missing_are_made_again_unless_the_object_is_gone():
+    for seen in (V1, V2):
+        wanted = Replace(seen, Reason.ROWS_MISSING)
+        assert plan(Present(seen), INDEXED, "r1", "c", are_rows_missing=True) == wanted
+    assert plan(Absent(), INDEXED, "r1", "c", are_rows_missing=True) == Remove(Reason.GONE)
+    assert plan(Present(V1), INDEXED, None, "", are_rows_missing=True) == Remove(Reason.NOT_ROUTED)
