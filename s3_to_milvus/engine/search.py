@@ -11,6 +11,7 @@ __all__ = ["Found", "Searcher"]
 
 _SPARE = 8
 _LIMIT = 16_384
+_LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +65,34 @@ class Searcher:
         return chosen
 
     def _search_one(self, counts: CollectionCounts, vector: "object", top: int) -> list[tuple[Hit, Found]]:
-        """Ask for more than is wanted, since rows of replaced versions are dropped; ask again if too few remain."""
+        """Ask for more than is wanted, since rows of replaced versions are dropped; ask again if too few remain.
+
+        Where an object was replaced between the look into Milvus and the look into the ledger, all its hits are of
+        the version before: the new rows are there by now, so look again, that a reader never finds nothing.
+        """
         limit = min(_LIMIT, top + _SPARE)
+        looks_left = _LOOKS
         while True:
             hits = self._parts.vectors.search(counts.spec.name, vector, limit)  # type: ignore[arg-type]
             standing = self._parts.ledger.standing({hit.row.object_id for hit in hits})
-            kept = [
-                (hit, _shown(hit, standing[hit.row.object_id], counts.spec.label))
-                for hit in hits
-                if hit.row.object_id in standing and standing[hit.row.object_id].run == hit.row.run
-            ]
+            kept = [hit for hit in hits if _run_of(hit, standing) == hit.row.run]
+            looks_left = max(0, looks_left - 1)
+            if looks_left and _is_overtaken(hits, kept, standing):
+                continue
             if len(kept) >= top or len(hits) < limit or limit == _LIMIT:
-                return kept
+                return [(hit, _shown(hit, standing[hit.row.object_id], counts.spec.label)) for hit in kept]
             limit = min(_LIMIT, limit * 4)
+
+
+def _run_of(hit: Hit, standing: dict[str, Standing]) -> int | None:
+    found = standing.get(hit.row.object_id)
+    return found.run if found else None
+
+
+def _is_overtaken(hits: list[Hit], kept: list[Hit], standing: dict[str, Standing]) -> bool:
+    """True when an object shows in rows of an older run only."""
+    shown = {hit.row.object_id for hit in kept}
+    return any(hit.row.object_id not in shown and (_run_of(hit, standing) or 0) > hit.row.run for hit in hits)
 
 
 def _shown(hit: Hit, standing: Standing, label: str) -> Found:

@@ -54,6 +54,33 @@ def test_rows_of_other_runs_are_never_shown_however_many(house):
     assert [hit.text for hit in hits] == ["at the root"]
 
 
+class _Overtaken:
+    """An object is replaced after Milvus was asked and before the ledger is."""
+
+    def __init__(self, inner, replace_it):
+        self.inner = inner
+        self.replace_it = replace_it
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def search(self, collection, vector, limit):
+        hits = self.inner.search(collection, vector, limit)
+        replace_it, self.replace_it = self.replace_it, lambda: None
+        replace_it()
+        return hits
+
+
+def test_an_object_that_is_replaced_during_a_search_is_found_all_the_same(house):
+    def replace_it():
+        house.put("root.txt", "at the root, anew")
+        house.work()
+
+    vectors = _Overtaken(house.vectors, replace_it)
+    hits = Searcher(replace(house.parts, vectors=vectors)).search("x", top=10, collection="bucket")
+    assert [hit.text for hit in hits] == ["at the root, anew"]
+
+
 def test_nothing_is_found_before_anything_is_indexed(tmp_path):
     assert Searcher(House(tmp_path).parts).search("x") == []
 
