@@ -116,10 +116,13 @@ def test_a_file_that_is_replaced_all_the_time_is_never_a_mix_and_ends_exact(runn
         path.write_text(text_of(1_000), encoding="utf-8")
         done.set()
 
+    path.write_text(text_of(0), encoding="utf-8")
+    until(lambda: "busy.txt" in running.shown(), SEEN_S)
     writer = threading.Thread(target=replace)
     writer.start()
     looks = 0
     while not done.is_set():
+        # Nothing is right, too, while the writer stands between truncating the file and writing it.
         for texts in running.shown().values():
             assert len({text.split()[1] for text in texts}) == 1, "parts of two versions"
             looks += 1
