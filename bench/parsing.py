@@ -12,8 +12,8 @@ import psutil
 
 from s3_to_milvus.adapters.parsers.isolated import ParsingPool
 from s3_to_milvus.adapters.parsers.pdf import PdfParser
-from s3_to_milvus.adapters.parsers.sniff import sniff
 from s3_to_milvus.adapters.parsers.text import TextParser
+from s3_to_milvus.adapters.sniff import sniff
 from s3_to_milvus.ports import Parser, ParserInput
 
 __all__ = ["main"]

@@ -36,7 +36,7 @@ class Application:
 
     def __init__(self, settings: Settings, lock: DataLock, sources: Sequence[str]) -> None:
         from s3_to_milvus.adapters.clock import SystemClock
-        from s3_to_milvus.adapters.parsers.sniff import sniff
+        from s3_to_milvus.adapters.sniff import sniff
         from s3_to_milvus.domain.media import describe
 
         self.settings = settings

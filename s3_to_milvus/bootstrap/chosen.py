@@ -6,6 +6,7 @@ from typing import Any
 
 from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.sources import FOLDER, S3, Address
+from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.retrying import RetryPolicy
 from s3_to_milvus.engine.parts import MIB, EngineConfig
 from s3_to_milvus.ports import Embedder, EventSource, Journal, Ledger, ObjectStore, Parser, Splitter, VectorStore
@@ -121,8 +122,10 @@ class Chosen:
             registry.target("parser", kind),
             options.model_dump(mode="json"),
             kind=adapter.kind,
-            fingerprint=adapter.fingerprint,
+            fingerprint=_fingerprint(adapter, options),
             media_types=adapter.media_types,
+            page_media_types=getattr(adapter, "page_media_types", frozenset()),
+            formats=getattr(adapter, "formats", ()),
             preload=getattr(adapter, "preload", ()),
         )
         return wrapped
@@ -138,3 +141,10 @@ class Chosen:
 
     def _options(self, port: str, kind: str) -> Any:
         return registry.options(self._settings, port, kind)
+
+
+def _fingerprint(adapter: Any, options: Any) -> str:
+    """A parser's own fingerprint, and what of its options could change the result: all of them."""
+    if not type(options).model_fields:
+        return str(adapter.fingerprint)
+    return fingerprint_of(adapter.fingerprint, options.model_dump_json())

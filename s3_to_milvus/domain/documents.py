@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
-__all__ = ["Block", "BlockKind", "Box", "Chunk", "Document", "PageSpan", "embedded_text"]
+__all__ = ["Attachment", "Block", "BlockKind", "Box", "Chunk", "Document", "PageSpan", "embedded_text"]
 
 
 class BlockKind(StrEnum):
-    """What a block is. A table is one block with its cells in ``rows``."""
+    """What a block is. A table is one block with its cells in ``rows``; a figure says what is known of a picture
+    (its alternative text, or the text in it), and its caption is a block of its own beside it."""
 
     HEADING = "heading"
     PARAGRAPH = "paragraph"
@@ -16,6 +18,7 @@ class BlockKind(StrEnum):
     TABLE = "table"
     CODE = "code"
     CAPTION = "caption"
+    FIGURE = "figure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,24 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file inside a file: of an e-mail, a ZIP archive. Exactly one of ``data`` and ``path`` is set.
+
+    ``name`` is for people and titles, never opened. What ``path`` names is there until the next one is asked for.
+    """
+
+    name: str
+    data: bytes | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """What a parser made of a file. ``blocks`` may be a one-pass stream: a large file is never whole in memory."""
+    """What a parser made of a file. ``blocks`` may be a one-pass stream: a large file is never whole in memory.
+
+    ``unread_pages`` (from 1, ascending): pages without text of their own, to be read as pictures. ``attachments``
+    are read after the blocks, one at a time; they may be a one-pass stream, too.
+    """
 
     blocks: Iterable[Block]
     media_type: str
@@ -55,6 +74,8 @@ class Document:
     language: str = ""
     page_count: int | None = None
     warnings: tuple[str, ...] = ()
+    unread_pages: tuple[int, ...] = ()
+    attachments: Iterable[Attachment] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """From a file to vectors: parser, splitter, embedder."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from s3_to_milvus.domain.documents import Chunk, Document
+from s3_to_milvus.domain.formats import Format
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -18,7 +19,9 @@ __all__ = ["Embedder", "Parser", "ParserInput", "Splitter"]
 class ParserInput:
     """A file to parse. Exactly one of ``data`` and ``path`` is set; ``path`` has a name that we chose.
 
-    ``media_type`` was detected by content. ``file_name`` is for titles only, never opened.
+    ``media_type`` was detected by content. ``file_name`` is for titles only, never opened. ``passwords`` are tried
+    in this order where the file asks for one. ``pages`` (from 1): read just these pages, as pictures; None: the file
+    as it is.
     """
 
     media_type: str
@@ -26,19 +29,36 @@ class ParserInput:
     size_bytes: int
     data: bytes | None = None
     path: Path | None = None
+    passwords: tuple[str, ...] = field(default=(), repr=False)
+    pages: tuple[int, ...] | None = None
+
+    def read(self) -> bytes:
+        """All bytes of the file."""
+        if self.data is not None:
+            return self.data
+        if self.path is None:
+            raise ValueError("a parser needs data or a path")
+        return self.path.read_bytes()
 
 
 class Parser(Protocol):
-    """Turns a file into a document."""
+    """Turns a file into a document.
+
+    ``page_media_types``: kinds of files whose pages it can read as pictures (``ParserInput.pages``), usually by OCR.
+    ``formats``: the same in words for people; every media type of a built-in parser has one.
+    """
 
     kind: str
     fingerprint: str
     media_types: frozenset[str]
+    page_media_types: frozenset[str]
+    formats: tuple[Format, ...]
 
     def parse(self, source: ParserInput) -> Document:
         """Blocks in reading order. Raises `UnreadableDocument` (and kinds of it) or `DocumentTooLarge`.
 
         No text at all is no error here: a document without blocks; the engine makes it the outcome ``empty``.
+        Pages without text that another parser may read as pictures are named in ``unread_pages``.
         """
 
     def check(self) -> str:

@@ -11,8 +11,8 @@ import pytest
 from s3_to_milvus.adapters.parsers.html import HtmlParser
 from s3_to_milvus.adapters.parsers.isolated import ParsingPool
 from s3_to_milvus.adapters.parsers.pdf import PdfParser
-from s3_to_milvus.adapters.parsers.sniff import sniff
 from s3_to_milvus.adapters.parsers.text import TextParser
+from s3_to_milvus.adapters.sniff import sniff
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.errors import EncryptedDocument, ParserCrashed, PermanentError, UnreadableDocument
 from s3_to_milvus.ports import Parser, ParserInput

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_milvus.adapters.parsers.sniff import sniff
+from s3_to_milvus.adapters.sniff import sniff
 from s3_to_milvus.domain.media import BINARY, describe
 from tests.support.corpus import corpus_file
 from tests.support.pdfs import make_pdf

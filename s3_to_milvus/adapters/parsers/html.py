@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from s3_to_milvus.adapters.charset_guess import guess_charset
 from s3_to_milvus.domain.charsets import charset_of, clean_text
 from s3_to_milvus.domain.documents import Document
+from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.html_blocks import HtmlBlocks
 from s3_to_milvus.domain.media import HTML, XHTML
 from s3_to_milvus.errors import UnreadableDocument
@@ -34,7 +35,12 @@ class HtmlParser:
 
     # Raise it whenever the same file would give other blocks.
     fingerprint = "html-1"
-    media_types = frozenset({HTML, XHTML})
+    formats: tuple[Format, ...] = (
+        Format("HTML", HTML, ("html", "htm"), has_tables=True, has_headings=True),
+        Format("XHTML", XHTML, ("xhtml",), has_tables=True, has_headings=True),
+    )
+    media_types = media_types_of(formats)
+    page_media_types: frozenset[str] = frozenset()
     preload = ("lxml.etree",)
 
     def __init__(self, options: Options | None = None) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
+from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.markdown import markdown_blocks
 from s3_to_milvus.domain.media import PDF
 from s3_to_milvus.domain.plain import paragraphs
@@ -47,7 +48,9 @@ class PdfParser:
         model_config = ConfigDict(extra="forbid")
 
     fingerprint = fingerprint_of(_RULES, version("pdf-inspector"), version("pypdfium2"))
-    media_types = frozenset({PDF})
+    formats: tuple[Format, ...] = (Format("PDF", PDF, ("pdf",), has_tables=True, has_headings=True, has_pages=True),)
+    media_types = media_types_of(formats)
+    page_media_types: frozenset[str] = frozenset()
     preload = ("pdf_inspector", "pypdfium2")
 
     def __init__(self, options: Options | None = None) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from s3_to_milvus.adapters.charset_guess import guess_charset
 from s3_to_milvus.domain.charsets import bom_charset, charset_of, clean_text, utf16_charset
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
+from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.markdown import inline_text, markdown_blocks
 from s3_to_milvus.domain.media import MARKDOWN, PLAIN
 from s3_to_milvus.domain.plain import lines_of, paragraphs
@@ -35,7 +36,12 @@ class TextParser:
 
     # Raise it whenever the same file would give other blocks.
     fingerprint = "text-1"
-    media_types = frozenset({PLAIN, MARKDOWN})
+    formats: tuple[Format, ...] = (
+        Format("Plain text", PLAIN, ("txt", "log")),
+        Format("Markdown", MARKDOWN, ("md", "markdown"), has_tables=True, has_headings=True),
+    )
+    media_types = media_types_of(formats)
+    page_media_types: frozenset[str] = frozenset()
 
     def __init__(self, options: Options | None = None) -> None:
         self._options = options or self.Options()

@@ -3,6 +3,7 @@
 import re
 
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
+from s3_to_milvus.domain.formats import Format
 from s3_to_milvus.errors import ParserCrashed, Unavailable, UnreadableDocument
 from s3_to_milvus.ports import ParserInput
 
@@ -17,6 +18,8 @@ class FakeParser:
     """Reads UTF-8 text, a paragraph between blank lines each. A marker anywhere in the file raises its error."""
 
     kind = "fake"
+    page_media_types: frozenset[str] = frozenset()
+    formats: tuple[Format, ...] = ()
 
     def __init__(self, media_types: frozenset[str] = frozenset({"text/plain"}), fingerprint: str = "fake-1") -> None:
         self.media_types = media_types

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from s3_to_milvus.adapters.parsers.sniff import sniff
 from s3_to_milvus.adapters.parsers.text import TextParser
+from s3_to_milvus.adapters.sniff import sniff
 from s3_to_milvus.adapters.splitters.blocks import BlocksSplitter
 from s3_to_milvus.ports import ParserInput
 

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +22,7 @@ from s3_to_milvus.adapters.parsers.isolated import child
 from s3_to_milvus.adapters.parsers.isolated.launch import parsing_context
 from s3_to_milvus.adapters.parsers.isolated.wire import INLINE_BYTES, Answer, Job, StoredBlocks, decode_blocks
 from s3_to_milvus.domain.documents import Document
+from s3_to_milvus.domain.formats import Format
 from s3_to_milvus.errors import ParserCrashed, ParserTimeout, S3ToMilvusError, Unavailable
 from s3_to_milvus.ports import Parser, ParserInput
 
@@ -73,6 +75,8 @@ class ParsingPool:
         kind: str,
         fingerprint: str,
         media_types: frozenset[str],
+        page_media_types: frozenset[str] = frozenset(),
+        formats: tuple[Format, ...] = (),
         preload: Sequence[str] = (),
     ) -> Parser:
         """A parser "module:Class" that runs in the children. ``options`` are plain values for its ``Options``.
@@ -81,7 +85,8 @@ class ParsingPool:
         """
         self._targets[target] = dict(options or {})
         self._preload.update(dict.fromkeys((target.partition(":")[0], *preload)))
-        return _IsolatedParser(self, target, dict(options or {}), kind, fingerprint, media_types)
+        facts = _Facts(kind, fingerprint, media_types, page_media_types, formats)
+        return _IsolatedParser(self, target, dict(options or {}), facts)
 
     def run(self, target: str, options: dict[str, Any], source: ParserInput | None) -> Document:
         """Do one job in a child. Raises what the parser raised, `ParserTimeout`, `ParserCrashed`."""
@@ -193,21 +198,21 @@ class ParsingPool:
             _stop(pool)
 
 
+class _Facts(NamedTuple):
+    """What a parser says about itself."""
+
+    kind: str
+    fingerprint: str
+    media_types: frozenset[str]
+    page_media_types: frozenset[str]
+    formats: tuple[Format, ...]
+
+
 class _IsolatedParser:
     """A parser whose work is done in a child."""
 
-    def __init__(
-        self,
-        pool: ParsingPool,
-        target: str,
-        options: dict[str, Any],
-        kind: str,
-        fingerprint: str,
-        media_types: frozenset[str],
-    ) -> None:
-        self.kind = kind
-        self.fingerprint = fingerprint
-        self.media_types = media_types
+    def __init__(self, pool: ParsingPool, target: str, options: dict[str, Any], facts: _Facts) -> None:
+        self.kind, self.fingerprint, self.media_types, self.page_media_types, self.formats = facts
         self._pool = pool
         self._target = target
         self._options = options
@@ -268,7 +273,7 @@ def _handed_over(source: ParserInput, copy: Path) -> ParserInput:
             os.link(source.path, copy)
         except OSError:
             shutil.copyfile(source.path, copy)
-    return ParserInput(source.media_type, source.file_name, source.size_bytes, path=copy)
+    return replace(source, data=None, path=copy)
 
 
 def _document(answer: Answer, spool: Path) -> Document:
