@@ -1,5 +1,6 @@
 """The side of a parsing child: it enters the sandbox once, then turns jobs into answers."""
 
+import contextlib
 import signal
 import traceback
 from collections.abc import Iterable, Mapping
@@ -8,8 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from s3_to_milvus.adapters.parsers.isolated import sandbox
-from s3_to_milvus.adapters.parsers.isolated.wire import INLINE_BYTES, Answer, Job, encode_blocks
-from s3_to_milvus.domain.documents import Block, Document
+from s3_to_milvus.adapters.parsers.isolated.wire import INLINE_BYTES, Answer, Job, attachment_head, encode_blocks
+from s3_to_milvus.domain.documents import Attachment, Block, Document
 from s3_to_milvus.errors import DocumentTooLarge, S3ToMilvusError
 from s3_to_milvus.ports import Parser
 
@@ -63,32 +64,68 @@ def _parser(target: str, options: Mapping[str, Any]) -> Parser:
 
 
 def _answer(document: Document, spool: Path) -> Answer:
-    """The document with its blocks inline, or in the spool where there are many."""
-    inline = bytearray()
-    file: BinaryIO | None = None
-    try:
-        for batch in _batches(document.blocks):
-            inline += encode_blocks(batch)
-            if file is None and len(inline) > INLINE_BYTES:
-                file = spool.open("xb")
-            if file is not None:
-                file.write(inline)
-                inline.clear()
-    except OSError as exc:
-        raise DocumentTooLarge(
-            f"The text of the document does not fit into the scratch folder: {exc.strerror}"
-        ) from exc
-    finally:
-        if file is not None:
-            file.close()
+    """The document with its blocks inline, or in the spool where there are many; attachments always there."""
+    with contextlib.closing(_Spool(spool)) as out:
+        try:
+            for batch in _batches(document.blocks):
+                out.write(encode_blocks(batch))
+            blocks = out.inline()
+            start = out.add_attachments(document.attachments)
+        except OSError as exc:
+            raise DocumentTooLarge(
+                f"The text of the document does not fit into the scratch folder: {exc.strerror}"
+            ) from exc
     return Answer(
         media_type=document.media_type,
         title=document.title,
         language=document.language,
         page_count=document.page_count,
         warnings=document.warnings,
-        blocks=None if file is not None else bytes(inline),
+        blocks=blocks,
+        unread_pages=document.unread_pages,
+        attachments_at=start,
     )
+
+
+class _Spool:
+    """What is small stays in memory, the rest goes to a file that is made when it is needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = bytearray()
+        self._file: BinaryIO | None = None
+
+    def write(self, line: bytes) -> None:
+        """Add a line of blocks."""
+        self._held += line
+        if self._file is not None or len(self._held) > INLINE_BYTES:
+            self._opened().write(self._held)
+            self._held.clear()
+
+    def inline(self) -> bytes | None:
+        """All blocks, if they are few enough for the pipe; None: they are in the file."""
+        return bytes(self._held) if self._file is None else None
+
+    def add_attachments(self, attachments: Iterable[Attachment]) -> int | None:
+        """Write them behind the blocks; where they begin, None without any."""
+        start: int | None = None
+        for each in attachments:
+            data = each.data if each.data is not None else each.path.read_bytes() if each.path else b""
+            file = self._opened()
+            start = file.tell() if start is None else start
+            file.write(attachment_head(each.name, len(data)))
+            file.write(data)
+        return start
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self._file = self._path.open("xb")
+        return self._file
 
 
 def _batches(blocks: Iterable[Block]) -> Iterable[list[Block]]:

@@ -20,7 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from s3_to_milvus import errors
 from s3_to_milvus.adapters.parsers.isolated import child
 from s3_to_milvus.adapters.parsers.isolated.launch import parsing_context
-from s3_to_milvus.adapters.parsers.isolated.wire import INLINE_BYTES, Answer, Job, StoredBlocks, decode_blocks
+from s3_to_milvus.adapters.parsers.isolated.wire import (
+    INLINE_BYTES,
+    Answer,
+    Job,
+    StoredAttachments,
+    StoredBlocks,
+    decode_blocks,
+)
 from s3_to_milvus.domain.documents import Document
 from s3_to_milvus.domain.formats import Format
 from s3_to_milvus.errors import ParserCrashed, ParserTimeout, S3ToMilvusError, Unavailable
@@ -280,8 +287,16 @@ def _document(answer: Answer, spool: Path) -> Document:
     """The document of an answer, or its error."""
     if answer.error is not None:
         raise _error(*answer.error, answer.traceback)
-    blocks = StoredBlocks(spool) if answer.blocks is None else tuple(_inline(answer.blocks))
-    return Document(blocks, answer.media_type, answer.title, answer.language, answer.page_count, answer.warnings)
+    return Document(
+        StoredBlocks(spool) if answer.blocks is None else tuple(_inline(answer.blocks)),
+        answer.media_type,
+        answer.title,
+        answer.language,
+        answer.page_count,
+        answer.warnings,
+        answer.unread_pages,
+        () if answer.attachments_at is None else StoredAttachments(spool, answer.attachments_at),
+    )
 
 
 def _inline(lines: bytes) -> Any:

@@ -1,4 +1,7 @@
-"""What crosses the border between the service and a parsing child: jobs, answers, blocks as lines of JSON."""
+"""What crosses the border between the service and a parsing child: jobs, answers, blocks as lines of JSON.
+
+The spool of an answer holds lines of blocks, then each attachment as a line with its name and size before its bytes.
+"""
 
 import json
 import weakref
@@ -7,14 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from s3_to_milvus.domain.documents import Block, BlockKind, Box
+from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Box
 from s3_to_milvus.ports import ParserInput
 
-__all__ = ["INLINE_BYTES", "Answer", "Job", "StoredBlocks", "decode_blocks", "encode_blocks"]
+__all__ = [
+    "INLINE_BYTES",
+    "Answer",
+    "Job",
+    "StoredAttachments",
+    "StoredBlocks",
+    "attachment_head",
+    "decode_blocks",
+    "encode_blocks",
+]
 
 INLINE_BYTES = 32_768
 """What is smaller goes through the pipe (half of what a pipe holds), the rest through a file."""
 
+_HELD_BYTES = 1 << 20
 _KINDS = {kind.value: kind for kind in BlockKind}
 
 
@@ -31,7 +44,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a job: a document (``blocks`` None: they lie in the spool) or ``error``: code, message, hint."""
+    """What came of a job: a document (``blocks`` None: they lie in the spool; ``attachments_at``: where
+    attachments begin there) or ``error``: code, message, hint."""
 
     media_type: str = ""
     title: str = ""
@@ -39,6 +53,8 @@ class Answer:
     page_count: int | None = None
     warnings: tuple[str, ...] = ()
     blocks: bytes | None = b""
+    unread_pages: tuple[int, ...] = ()
+    attachments_at: int | None = None
     error: tuple[str, str, str] | None = None
     traceback: str = field(default="", repr=False)
 
@@ -67,14 +83,17 @@ def decode_blocks(line: bytes) -> Iterator[Block]:
         yield Block(_KINDS[kind], text, level, cells, has_header, page, Box(*box) if box else None)
 
 
+def attachment_head(name: str, size_bytes: int) -> bytes:
+    """The line that stands before the bytes of an attachment."""
+    return json.dumps({"name": name, "size": size_bytes}).encode() + b"\n"
+
+
 class StoredBlocks:
-    """Blocks in a file that has no name any more: read as often as wanted, gone with this object or the process."""
+    """Blocks in a file that may be unlinked meanwhile: read as often as wanted, closed with this object."""
 
     def __init__(self, path: Path) -> None:
-        file = path.open("rb")
-        path.unlink()
-        self._file = file
-        self._finalizer = weakref.finalize(self, file.close)
+        self._file = path.open("rb")
+        self._finalizer = weakref.finalize(self, self._file.close)
 
     def __iter__(self) -> Iterator[Block]:
         """Every block, a line of the file in memory at a time."""
@@ -82,7 +101,44 @@ class StoredBlocks:
         while True:
             self._file.seek(position)
             line = self._file.readline()
-            if not line:
+            if not line.startswith(b"["):
                 return
             position += len(line)
             yield from decode_blocks(line)
+
+
+class StoredAttachments:
+    """Attachments in a file that may be unlinked meanwhile; a large one is copied beside it while it is asked for."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path, self._start = path, start
+        self._file = path.open("rb")
+        self._finalizer = weakref.finalize(self, self._file.close)
+
+    def __iter__(self) -> Iterator[Attachment]:
+        """One after the other; each is there until the next one is asked for."""
+        position = self._start
+        number = 0
+        while True:
+            self._file.seek(position)
+            head = self._file.readline()
+            if not head:
+                return
+            fields = json.loads(head)
+            position += len(head) + fields["size"]
+            number += 1
+            if fields["size"] <= _HELD_BYTES:
+                yield Attachment(fields["name"], self._file.read(fields["size"]))
+                continue
+            copy = self._path.with_name(f"{self._path.name}.{number}")
+            try:
+                self._copy(copy, fields["size"])
+                yield Attachment(fields["name"], path=copy)
+            finally:
+                copy.unlink(missing_ok=True)
+
+    def _copy(self, copy: Path, size: int) -> None:
+        with copy.open("xb") as out:
+            while size > 0 and (piece := self._file.read(min(size, _HELD_BYTES))):
+                out.write(piece)
+                size -= len(piece)
