@@ -24,6 +24,7 @@ def engine_config(settings: Settings) -> EngineConfig:
     return EngineConfig(
         workers=given.workers,
         claim_batch=given.claim_batch,
+        page_workers=settings.parsing.workers,
         lease_s=given.lease_s,
         recheck_s=given.recheck_s,
         load_rows=given.load_rows,

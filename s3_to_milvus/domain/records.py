@@ -39,7 +39,8 @@ class Record:
 
     ``version``, ``recipe`` and ``outcome`` tell what the last finished look saw and made. ``collection``,
     ``run``, ``ids`` and ``chunk_count`` name the rows that stand (``run`` 0 and no ids: none). After a
-    failure the rows of an older version may still stand, as the settings say.
+    failure the rows of an older version may still stand, as the settings say. ``error`` without an ``error_code``:
+    what of an indexed or empty document could not be read.
     """
 
     ref: ObjectRef

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.errors import DocumentTooLarge, UnsupportedFormat
+from s3_to_milvus.engine.reading import require_parser
+from s3_to_milvus.errors import DocumentTooLarge
 from s3_to_milvus.ports import Content, ParserInput
 
 __all__ = ["Download", "download"]
@@ -56,12 +57,6 @@ def download(parts: Parts, content: Content, file_name: str) -> Download:
     if media_type not in _CONTAINERS:
         require_parser(parts, media_type)
     return _spool(parts, content, head, file_name)
-
-
-def require_parser(parts: Parts, media_type: str) -> None:
-    """Raise `UnsupportedFormat` where no parser reads this media type."""
-    if parts.parser_for(media_type) is None:
-        raise UnsupportedFormat(f"{parts.describe(media_type)}: no parser on this route reads it.")
 
 
 def _spool(parts: Parts, content: Content, head: bytes, file_name: str) -> Download:

@@ -12,12 +12,15 @@ from s3_to_milvus.engine.reuse import Reuse
 
 __all__ = ["Draft"]
 
+_WARNING_CHARS = 2_000
+
 
 @dataclass(slots=True, eq=False)
 class Draft:
     """Everything known of an attempt that makes rows. ``ids`` grows with each insert; the commit makes them true.
 
     ``is_forced``: make the rows anew even where the same bytes were indexed before.
+    ``warnings`` names what of the document could not be read; the record keeps them as its ``error``, without a code.
     ``error`` set: the attempt failed. ``is_unclean``: rows may exist whose ids nobody knows.
     """
 
@@ -29,6 +32,7 @@ class Draft:
     content_hash: str
     media_type: str
     language: str = ""
+    warnings: tuple[str, ...] = ()
     chunks: Iterator[Chunk] = field(default_factory=lambda: iter(()))
     reuse: Reuse | None = None
     ids: list[int] = field(default_factory=list)
@@ -45,9 +49,11 @@ class Draft:
         before = self.claim.record
         if self.is_same_content and before is not None:
             run, ids, count, outcome = before.run, before.ids, before.chunk_count, before.outcome
+            note = before.error
         else:
             run, ids, count = self.claim.run, IdRanges.of(self.ids), self.chunk_count
             outcome = Outcome.INDEXED if count else Outcome.EMPTY
+            note = "; ".join(self.warnings)[:_WARNING_CHARS]
         return Record(
             ref=self.claim.ref,
             version=self.version,
@@ -60,6 +66,7 @@ class Draft:
             chunk_count=count,
             indexed_at=now,
             media_type=self.media_type,
+            error=note,
         )
 
     @property

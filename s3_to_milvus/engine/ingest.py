@@ -3,13 +3,14 @@
 import time
 from collections.abc import Iterator
 
-from s3_to_milvus.domain.documents import Chunk, Document
+from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.records import Claim, Outcome
 from s3_to_milvus.engine.collections import Collections
-from s3_to_milvus.engine.download import Download, download, require_parser
+from s3_to_milvus.engine.download import Download, download
 from s3_to_milvus.engine.draft import Draft
-from s3_to_milvus.engine.observe import stage
+from s3_to_milvus.engine.observe import log, stage
 from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.engine.reading import Reading, require_parser
 from s3_to_milvus.engine.reuse import Reuse
 from s3_to_milvus.ports import Content
 
@@ -48,26 +49,23 @@ class Ingest:
             content.close()
             draft.content_hash = got.content_hash
             draft.media_type = got.media_type
-            require_parser(self._parts, got.media_type)
-            draft.recipe = self._parts.recipe_for(self._parts.parser_for(got.media_type))
+            draft.recipe = self._parts.recipe_for(require_parser(self._parts, got.media_type))
             if self._is_same(draft):
                 draft.is_same_content = True
                 return
-            document = self._parse(draft, got)
+            reading = self._parse(draft, got)
             draft.spec = self._collections.ensure(label)
             draft.reuse = self._reuse(draft)
-            yield from self._parts.splitter.split(document, label)
+            yield from self._parts.splitter.split(reading.document, label)
+            _tell(draft, reading.warnings)
         finally:
             got.close()
 
-    def _parse(self, draft: Draft, got: Download) -> Document:
-        parser = self._parts.parser_for(got.media_type)
-        if parser is None:  # pragma: no cover - require_parser stands before
-            raise AssertionError(got.media_type)
+    def _parse(self, draft: Draft, got: Download) -> Reading:
         with stage("parse", draft.clock):
-            document = parser.parse(got.as_input(draft.claim.ref.file_name))
-        draft.language = document.language
-        return document
+            reading = Reading(self._parts, got.as_input(draft.claim.ref.file_name))
+        draft.language = reading.document.language
+        return reading
 
     def _is_same(self, draft: Draft) -> bool:
         record = draft.claim.record
@@ -87,6 +85,14 @@ class Ingest:
         if len(record.ids) > self._parts.config.reuse_chunks:
             return None
         return Reuse(self._parts.vectors, record.collection, record.ids, draft.claim.ref.file_name)
+
+
+def _tell(draft: Draft, warnings: list[str]) -> None:
+    """What of a document could not be read, where people look for it."""
+    draft.warnings = tuple(warnings)
+    if warnings:
+        ref = draft.claim.ref
+        log.warning("document.partly_read", run=draft.claim.run, bucket=ref.bucket, key=ref.key, count=len(warnings))
 
 
 def _date(modified_at: float | None) -> str:

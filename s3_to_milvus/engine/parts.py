@@ -28,6 +28,7 @@ class EngineConfig:
     slow_s: float = 0.25
     gate_bytes: int = 64 * MIB
     inline_bytes: int = MIB
+    page_workers: int = 2
     max_object_bytes: int = 4_096 * MIB
     reuse_chunks: int = 20_000
     keep_rows_of_failed: bool = False
@@ -65,6 +66,10 @@ class Parts:
         """The first parser that reads this media type."""
         return next((parser for parser in self.parsers if media_type in parser.media_types), None)
 
+    def page_reader_for(self, media_type: str) -> Parser | None:
+        """The first parser that reads pages of this media type as pictures."""
+        return next((parser for parser in self.parsers if media_type in parser.page_media_types), None)
+
     def recipe_for(self, parser: Parser | None) -> str:
         """The fingerprint stored with what this parser made. No parser: changes when any parser is added."""
         return self._recipes[None if parser is None else parser.kind]
@@ -76,7 +81,12 @@ class Parts:
     @cached_property
     def _recipes(self) -> dict[str | None, str]:
         known = fingerprint_of(*sorted({kind for each in self.parsers for kind in each.media_types}))
-        firsts: dict[str | None, str] = {each.kind: f"{each.kind}:{each.fingerprint}" for each in self.parsers}
+        firsts: dict[str | None, str] = {each.kind: self._readers(each) for each in self.parsers}
         firsts[None] = f"none:{known}"
         splitter, embedder = self.splitter.fingerprint, self.embedder.fingerprint
         return {kind: Recipe(first, splitter, embedder).fingerprint for kind, first in firsts.items()}
+
+    def _readers(self, parser: Parser) -> str:
+        """A parser, and those that read pages for it: a better reader of pictures makes other rows, too."""
+        helpers = [each for each in self.parsers if each is not parser and each.page_media_types & parser.media_types]
+        return "+".join(f"{each.kind}:{each.fingerprint}" for each in (parser, *helpers))

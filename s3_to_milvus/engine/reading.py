@@ -1,0 +1,146 @@
+"""Reads a whole document: its blocks, pages that only a reader of pictures can read, and the files inside it."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Document
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.errors import PermanentError, UnsupportedFormat
+from s3_to_milvus.ports import Parser, ParserInput
+
+__all__ = ["Reading", "require_parser"]
+
+_MAX_DEPTH = 3
+_MAX_ATTACHMENTS = 2_000
+
+
+def require_parser(parts: Parts, media_type: str) -> Parser:
+    """The parser for this media type. Raises `UnsupportedFormat` where there is none."""
+    parser = parts.parser_for(media_type)
+    if parser is None:
+        raise UnsupportedFormat(f"{parts.describe(media_type)}: no parser on this route reads it.")
+    return parser
+
+
+class Reading:
+    """One document being read. ``warnings`` names what could not be read; it is complete when the blocks are taken.
+
+    A page or an attachment that fails for good fails alone. Where nothing else gave any text, its error is raised.
+    """
+
+    def __init__(self, parts: Parts, source: ParserInput) -> None:
+        """Parses the file itself. Raises what the parser raises, `UnsupportedFormat`."""
+        self._parts = parts
+        self._source = source
+        self._document = require_parser(parts, source.media_type).parse(source)
+        self._failures: list[PermanentError] = []
+        self._attachments = 0
+        self.warnings: list[str] = list(self._document.warnings)
+
+    @property
+    def document(self) -> Document:
+        """The document with everything in its blocks; they can be taken once."""
+        return replace(self._document, blocks=self._blocks(), unread_pages=(), attachments=())
+
+    def _blocks(self) -> Iterator[Block]:
+        is_empty = True
+        for block in self._whole(self._source, self._document, depth=0):
+            is_empty = False
+            yield block
+        if is_empty and self._failures:
+            raise self._failures[0]
+
+    def _whole(self, source: ParserInput, document: Document, *, depth: int) -> Iterator[Block]:
+        """Blocks and pages in the order of the pages, then the attachments."""
+        yield from self._pages(source, document)
+        for attachment in document.attachments:
+            self._attachments += 1
+            if depth >= _MAX_DEPTH or self._attachments > _MAX_ATTACHMENTS:
+                self.warnings.append(f"{attachment.name}: too many files inside files")
+                return
+            yield from self._attached(attachment, source, depth=depth + 1)
+
+    def _pages(self, source: ParserInput, document: Document) -> Iterator[Block]:
+        reader = self._parts.page_reader_for(source.media_type) if document.unread_pages else None
+        if reader is None:
+            yield from document.blocks
+            return
+        pictures = _Pictures(reader, source, document.unread_pages, self._parts.config.page_workers)
+        try:
+            for block in document.blocks:
+                while pictures.next_page is not None and block.page is not None and pictures.next_page < block.page:
+                    yield from self._picture(pictures)
+                yield block
+            while pictures.next_page is not None:
+                yield from self._picture(pictures)
+        finally:
+            pictures.close()
+
+    def _picture(self, pictures: "_Pictures") -> Iterator[Block]:
+        page = pictures.next_page
+        try:
+            document = pictures.take()
+        except PermanentError as error:
+            self._note(f"page {page}", error)
+        else:
+            yield from document.blocks
+
+    def _attached(self, attachment: Attachment, source: ParserInput, *, depth: int) -> Iterator[Block]:
+        is_named = False
+        try:
+            inner = self._input(attachment, source)
+            document = require_parser(self._parts, inner.media_type).parse(inner)
+            self.warnings += [f"{attachment.name}: {warning}" for warning in document.warnings]
+            for block in self._whole(inner, document, depth=depth):
+                if not is_named and attachment.name.strip():
+                    yield Block(BlockKind.HEADING, " ".join(attachment.name.split())[:500], level=2)
+                is_named = True
+                yield block
+        except PermanentError as error:
+            self._note(attachment.name, error)
+
+    def _input(self, attachment: Attachment, source: ParserInput) -> ParserInput:
+        media_type = self._parts.sniff(attachment.data, attachment.path, attachment.name)
+        size = len(attachment.data) if attachment.data is not None else 0
+        if attachment.path is not None:
+            size = attachment.path.stat().st_size
+        return ParserInput(
+            media_type, attachment.name, size, attachment.data, attachment.path, passwords=source.passwords
+        )
+
+    def _note(self, what: str, error: PermanentError) -> None:
+        self._failures.append(error)
+        if (warning := f"{what}: {error.message}") not in self.warnings:
+            self.warnings.append(warning)
+
+
+class _Pictures:
+    """Pages read as pictures, a few ahead and at the same time, taken in their order."""
+
+    def __init__(self, reader: Parser, source: ParserInput, pages: tuple[int, ...], workers: int) -> None:
+        self._reader, self._source = reader, source
+        self._left = deque(pages)
+        self._running: deque[tuple[int, Future[Document]]] = deque()
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="s2m-page")
+        self._ahead = 2 * workers
+
+    @property
+    def next_page(self) -> int | None:
+        """The page that `take` gives next; None: all are taken."""
+        if self._running:
+            return self._running[0][0]
+        return self._left[0] if self._left else None
+
+    def take(self) -> Document:
+        """The next page. Raises what its parser raised."""
+        while self._left and len(self._running) < self._ahead:
+            page = self._left.popleft()
+            wanted = replace(self._source, pages=(page,))
+            self._running.append((page, self._executor.submit(self._reader.parse, wanted)))
+        return self._running.popleft()[1].result()
+
+    def close(self) -> None:
+        """Wait for pages under way; forget the others."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
