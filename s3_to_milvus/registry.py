@@ -35,6 +35,8 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "text": f"{_HERE}.parsers.text:TextParser",
         "html": f"{_HERE}.parsers.html:HtmlParser",
         "pdf": f"{_HERE}.parsers.pdf:PdfParser",
+        "office": f"{_HERE}.parsers.office:OfficeParser",
+        "hwp": f"{_HERE}.parsers.hwp:HwpParser",
     },
     "splitter": {
         "blocks": f"{_HERE}.splitters.blocks:BlocksSplitter",
