@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Document
+from s3_to_milvus.domain.pages import page_list
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import PermanentError, UnsupportedFormat
 from s3_to_milvus.ports import Parser, ParserInput
@@ -65,6 +66,8 @@ class Reading:
     def _pages(self, source: ParserInput, document: Document) -> Iterator[Block]:
         reader = self._parts.page_reader_for(source.media_type) if document.unread_pages else None
         if reader is None:
+            if pages := document.unread_pages:
+                self.warnings.append(f"{page_list(pages)} {'has' if len(pages) == 1 else 'have'} no text (a scan?)")
             yield from document.blocks
             return
         pictures = _Pictures(reader, source, document.unread_pages, self._parts.config.page_workers)

@@ -133,7 +133,7 @@ def test_a_scan_with_a_text_layer_has_its_text() -> None:
 def test_a_scan_without_text_is_empty_and_says_so() -> None:
     document, blocks = _parse(PdfParser(), "pdf_scanned_flat.pdf")
     assert blocks == []
-    assert document.warnings == ("page 1 has no text (a scan?)",)
+    assert document.unread_pages == (1,)
 
 
 def test_a_password_is_told() -> None:

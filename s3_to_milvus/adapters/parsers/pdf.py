@@ -1,7 +1,7 @@
 """PDF with text: pdf-inspector's Markdown for structure, checked page by page against PDFium's text.
 
 The page rule: the Markdown, if at least 85 % of PDFium's words are in it, else PDFium's own text; a page with
-neither is named in the warnings. Hostile files can take gigabytes or crash PDFium: run it in a child process.
+neither is left to a reader of pictures. Hostile files can take gigabytes or crash PDFium: run it in a child process.
 """
 
 import re
@@ -18,6 +18,7 @@ from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.markdown import markdown_blocks
 from s3_to_milvus.domain.media import PDF
+from s3_to_milvus.domain.pages import page_list
 from s3_to_milvus.domain.plain import paragraphs
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
@@ -25,7 +26,7 @@ from s3_to_milvus.ports import ParserInput
 
 __all__ = ["PdfParser"]
 
-_RULES = "pdf-1"  # raise it whenever the same file would give other blocks
+_RULES = "pdf-2"  # raise it whenever the same file would give other blocks
 _RECALL = 0.85
 _MIN_TOKENS = 8
 _TOKEN = re.compile(r"\w+")
@@ -87,10 +88,15 @@ class PdfParser:
                 document.close()
         if damaged:
             warnings.append(f"{_pages_are(damaged)} damaged")
-        if bare:
-            warnings.append(f"{_pages(bare)} {'has' if len(bare) == 1 else 'have'} no text (a scan?)")
         is_named = title.lower() not in _PLACEHOLDER_TITLES
-        return Document(blocks, PDF, title=title if is_named else "", page_count=page_count, warnings=tuple(warnings))
+        return Document(
+            blocks,
+            PDF,
+            title=title if is_named else "",
+            page_count=page_count,
+            warnings=tuple(warnings),
+            unread_pages=tuple(bare),
+        )
 
     def check(self) -> str:
         """Says which libraries stand behind it."""
@@ -98,12 +104,14 @@ class PdfParser:
 
     def _open(self, source: ParserInput) -> Any:
         """The document by PDFium."""
-        try:
-            return self._pdfium.PdfDocument(source.data if source.data is not None else source.path)
-        except self._pdfium.PdfiumError as exc:
-            if "password" in str(exc).lower() or "security" in str(exc).lower():
-                raise EncryptedDocument("The PDF is protected by a password.") from exc
-            raise UnreadableDocument("The PDF is damaged or cut short: it cannot be opened.") from exc
+        given = source.data if source.data is not None else source.path
+        for password in (None, *source.passwords):
+            try:
+                return self._pdfium.PdfDocument(given, password=password)
+            except self._pdfium.PdfiumError as exc:
+                if "password" not in str(exc).lower() and "security" not in str(exc).lower():
+                    raise UnreadableDocument("The PDF is damaged or cut short: it cannot be opened.") from exc
+        raise EncryptedDocument("The PDF is protected by a password.")
 
     def _markdown(self, source: ParserInput, page_count: int) -> tuple[dict[int, str], set[int], list[str]]:
         """Markdown by page index, the indices of pages that look like scans, warnings.
@@ -168,18 +176,6 @@ def _token_count(text: str) -> int:
     return len(_TOKEN.findall(text))
 
 
-def _pages(numbers: list[int]) -> str:
-    """Ascending page numbers for people: "page 3", "pages 1-4, 7"."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    listed = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:20])
-    return f"{'page' if len(numbers) == 1 else 'pages'} {listed}{', …' if len(ranges) > 20 else ''}"
-
-
 def _pages_are(numbers: list[int]) -> str:
-    """As `_pages`, with its verb."""
-    return f"{_pages(numbers)} {'is' if len(numbers) == 1 else 'are'}"
+    """Pages with their verb."""
+    return f"{page_list(numbers)} {'is' if len(numbers) == 1 else 'are'}"
