@@ -12,8 +12,9 @@ up: $(INSTALLED) ## the service on 127.0.0.1:8510 over a folder of documents: ma
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml uv.lock scripts/install
+$(INSTALLED): pyproject.toml uv.lock scripts/install scripts/install-ocr-data
 	scripts/install
+	scripts/install-ocr-data
 	@touch $@
 
 test: $(INSTALLED) ## every test that needs no account and no hours

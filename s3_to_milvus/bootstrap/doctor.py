@@ -10,7 +10,7 @@ from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.chosen import Chosen
 from s3_to_milvus.bootstrap.datalock import owner_of
 from s3_to_milvus.bootstrap.sources import Address, entry_for, parse_address
-from s3_to_milvus.errors import S3ToMilvusError
+from s3_to_milvus.errors import S3ToMilvusError, UnsupportedFormat
 from s3_to_milvus.ports import Ledger
 from s3_to_milvus.settings import Settings
 
@@ -66,7 +66,9 @@ def _try(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, is_ok=True, message=look())
     except S3ToMilvusError as error:
-        return Finding(name, is_ok=False, message=error.message, hint=error.hint)
+        # What only some files need costs those files, nothing else.
+        is_optional = isinstance(error, UnsupportedFormat)
+        return Finding(name, is_ok=False, message=error.message, hint=error.hint, is_optional=is_optional)
     except Exception as error:  # noqa: BLE001 - the doctor reports what it meets
         return Finding(name, is_ok=False, message=f"{type(error).__name__}: {error}")
 
