@@ -1,4 +1,4 @@
-"""Write the reference pages made from code: errors and settings. ``--check`` only says whether they are true."""
+"""Write the reference pages made from code: errors, formats, settings. ``--check`` only says whether they are true."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from s3_to_milvus import errors, registry
 from s3_to_milvus.settings import ORIGINAL_NAMES, Settings, as_variable
 
-__all__ = ["PAGES", "errors_page", "main", "settings_page"]
+__all__ = ["PAGES", "errors_page", "formats_page", "main", "settings_page"]
 
 HERE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Made by docs/generate.py from the code. Change the code, then run `make fix`. -->"
@@ -60,6 +60,28 @@ def settings_page() -> str:
     lines += ["", "## The original names", "", "None of them chooses an adapter; that is done by `kind` alone.", ""]
     lines += ["| variable | sets |", "| --- | --- |"]
     lines += [f"| `{variable}` | `{name}` |" for variable, name in ORIGINAL_NAMES.items()]
+    return "\n".join([*lines, ""])
+
+
+def formats_page() -> str:
+    """Every kind of file that a parser of ours reads, as the parsers declare it."""
+    lines = [
+        "# Formats",
+        "",
+        NOTE,
+        "",
+        "The kind of a file is found out by its content, never by its name. The first parser that reads",
+        "a kind is used. *OCR*: the text is read from the picture.",
+        "",
+        "| format | usual names | parser | tables | headings | pages | OCR | limits |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for kind in registry.kinds("parser"):
+        for each in getattr(registry.load("parser", kind), "formats", ()):
+            marks = (each.has_tables, each.has_headings, each.has_pages, each.is_ocr)
+            names = ", ".join(f".{name}" for name in each.extensions)
+            flags = " | ".join("yes" if mark else "" for mark in marks)
+            lines.append(f"| {each.name} | {names} | `{kind}` | {flags} | {_cell(each.limits)} |")
     return "\n".join([*lines, ""])
 
 
@@ -112,7 +134,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("``", "`")
 
 
-PAGES = {"errors.md": errors_page, "settings.md": settings_page}
+PAGES = {"errors.md": errors_page, "formats.md": formats_page, "settings.md": settings_page}
 
 
 def main(arguments: list[str]) -> int:

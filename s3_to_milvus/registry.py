@@ -37,6 +37,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "pdf": f"{_HERE}.parsers.pdf:PdfParser",
         "office": f"{_HERE}.parsers.office:OfficeParser",
         "hwp": f"{_HERE}.parsers.hwp:HwpParser",
+        "data": f"{_HERE}.parsers.data:DataParser",
         "ocr": f"{_HERE}.parsers.ocr:OcrParser",
     },
     "splitter": {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from s3_to_milvus.adapters.object_stores.folder import FolderStore
+from s3_to_milvus.adapters.parsers.ocr.engine import data_folder
 from s3_to_milvus.domain.records import Outcome
 from tests.support.corpus import CORPUS
 from tests.support.line import Line, line_over
@@ -18,28 +19,12 @@ NFC_NAME = unicodedata.normalize("NFC", "인사/휴가 규정.txt")
 CP949_TEXT = "똠방각하는 펲시콜라를 마시며 햏자들과 찦차를 탔다."
 
 UNSUPPORTED = {
-    "Word documents (DOCX)": ("doc_headers_numbered.docx", "doc_tables.docx", "doc_textbox.docx"),
-    "Word 97-2003 documents (DOC)": ("doc_legacy.doc",),
-    "Password-protected Office documents": ("doc_password.docx",),
-    "PowerPoint presentations (PPTX)": ("ppt_chart.pptx", "ppt_sample.pptx"),
-    "PowerPoint 97-2003 presentations (PPT)": ("ppt_legacy.ppt",),
-    "Excel workbooks (XLSX)": ("xls_multi.xlsx", "xls_inflated.xlsx"),
-    "Excel 97-2003 workbooks (XLS)": ("xls_legacy.xls",),
-    "HWP documents": ("hwp_sample5017.hwp", "hwp_table.hwp", "hwp_password.hwp", "hwp_footnote.hwp"),
-    "HWPX documents": ("hwpx_plan.hwpx", "hwpx_table.hwpx", "hwpx_gov_notice.hwpx"),
-    "PNG images": ("img_en_ko.png", "img_table_cells.png"),
-    "JPEG images": ("img_paper.jpg", "img_flower_notext.jpg"),
-    "HEIC images": ("img_da1p.heic",),
-    "TIFF images": ("img_tika_multipage.tif",),
-    "BMP images": ("img_24.bmp",),
     "E-mails (EML)": ("eml_attach.eml", "eml_family.eml"),
     "Outlook messages (MSG)": ("msg_attach.msg",),
     "EPUB books": ("epub_winter.epub",),
     "RTF documents": ("rtf_heading.rtf",),
     "OpenDocument texts (ODT)": ("odt_doc.odt",),
     "Jupyter notebooks": ("ipynb_test.ipynb",),
-    "XML files": ("txt_cp949.xml",),
-    "CSV files": ("csv_stanley_utf16.csv", "csv_mskanji.csv"),
     "Files of unknown binary content": ("bin_random.bin",),
 }
 INDEXED = {
@@ -47,8 +32,15 @@ INDEXED = {
     *("pdf_broken_badstructure.pdf", "pdf_form.pdf", "pdf_korean_tables.pdf", "pdf_multicolumn_2p.pdf"),
     *("pdf_notpdf_badjson.pdf", "pdf_paper_table.pdf", "pdf_scanned_en.pdf", "pdf_table_borderless.pdf"),
     *("pdf_text_4p.pdf", "txt_korean_euckr.txt", "txt_utf16le.txt", "txt_utf8_norwich.txt"),
+    *("doc_headers_numbered.docx", "doc_tables.docx", "doc_textbox.docx", "doc_legacy.doc"),
+    *("ppt_chart.pptx", "ppt_sample.pptx", "ppt_legacy.ppt", "xls_multi.xlsx", "xls_inflated.xlsx", "xls_legacy.xls"),
+    *("hwp_sample5017.hwp", "hwp_footnote.hwp", "hwp_tika_dist.hwp"),
+    *("hwpx_plan.hwpx", "hwpx_table.hwpx", "hwpx_gov_notice.hwpx"),
+    *("txt_cp949.xml", "csv_stanley_utf16.csv", "csv_mskanji.csv"),
 }
-EMPTY = {"txt_empty.txt", "pdf_scanned_flat.pdf"}
+BY_OCR = {"img_en_ko.png", "img_paper.jpg", "img_da1p.heic", "img_tika_multipage.tif", "pdf_scanned_flat.pdf"}
+EMPTY = {"txt_empty.txt", "hwp_table.hwp"}
+ENCRYPTED = {"pdf_password_openpassword.pdf", "doc_password.docx", "hwp_password.hwp", "hwpx_password123456.hwpx"}
 
 # question, where the answer stands, a sentence of it, page, heading above it
 FACTS = [
@@ -81,6 +73,8 @@ FACTS = [
         (),
     ),
     ("tikzpicture baseline current bounding box", "md_comprehensive.md", "tikzpicture", None, None),
+    ("합계 개똥이 칠득이 국어 영어 수학", "hwpx_table.hwpx", "개똥이 | 89 | 65 | 78", None, ()),
+    ("Saltwater Ducks 80, 95, 110, 130", "ppt_chart.pptx", "Saltwater Ducks", 1, None),
     ("똠방각하 펲시콜라 햏자", "기타/옛 글.txt", CP949_TEXT, None, ()),
 ]
 
@@ -117,7 +111,18 @@ def test_every_file_has_an_end_that_can_be_understood(line: Line) -> None:
     assert set(records) == {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert {key for key in INDEXED if records[key].outcome is not Outcome.INDEXED} == set()
     assert {key for key in EMPTY if records[key].outcome is not Outcome.EMPTY} == set()
-    assert not [key for key, record in records.items() if (record.outcome is Outcome.FAILED) != bool(record.error)]
+    failed = {key for key, record in records.items() if record.outcome is Outcome.FAILED}
+    assert failed == {key for key, record in records.items() if record.error_code}
+    assert not [key for key in failed if not records[key].error]
+
+
+def test_pictures_of_text_are_read_or_say_what_is_missing(line: Line) -> None:
+    records = line.records()
+    if data_folder("", ("kor", "eng")) is None:
+        assert {records[key].error_code for key in BY_OCR} == {"unsupported_format"}
+        assert all("tesseract-ocr-kor" in records[key].error for key in BY_OCR)
+    else:
+        assert {key for key in BY_OCR if records[key].outcome is not Outcome.INDEXED} == set()
 
 
 @pytest.mark.parametrize(("kind", "names"), UNSUPPORTED.items())
@@ -129,8 +134,9 @@ def test_what_is_not_read_is_called_by_the_name_people_use(line: Line, kind: str
         assert "Convert the file" in record.error
 
 
-def test_a_password_is_named_as_the_reason(line: Line) -> None:
-    record = line.records()["pdf_password_openpassword.pdf"]
+@pytest.mark.parametrize("name", sorted(ENCRYPTED))
+def test_a_password_is_named_as_the_reason(line: Line, name: str) -> None:
+    record = line.records()[name]
     assert (record.outcome, record.error_code) == (Outcome.FAILED, "encrypted_document")
     assert "password" in record.error
     assert "Upload a copy without" in record.error
