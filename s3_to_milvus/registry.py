@@ -38,6 +38,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "office": f"{_HERE}.parsers.office:OfficeParser",
         "hwp": f"{_HERE}.parsers.hwp:HwpParser",
         "data": f"{_HERE}.parsers.data:DataParser",
+        "mail": f"{_HERE}.parsers.mail:MailParser",
         "ocr": f"{_HERE}.parsers.ocr:OcrParser",
     },
     "splitter": {

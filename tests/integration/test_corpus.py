@@ -19,7 +19,6 @@ NFC_NAME = unicodedata.normalize("NFC", "인사/휴가 규정.txt")
 CP949_TEXT = "똠방각하는 펲시콜라를 마시며 햏자들과 찦차를 탔다."
 
 UNSUPPORTED = {
-    "E-mails (EML)": ("eml_attach.eml", "eml_family.eml"),
     "Outlook messages (MSG)": ("msg_attach.msg",),
     "EPUB books": ("epub_winter.epub",),
     "RTF documents": ("rtf_heading.rtf",),
@@ -36,7 +35,7 @@ INDEXED = {
     *("ppt_chart.pptx", "ppt_sample.pptx", "ppt_legacy.ppt", "xls_multi.xlsx", "xls_inflated.xlsx", "xls_legacy.xls"),
     *("hwp_sample5017.hwp", "hwp_footnote.hwp", "hwp_tika_dist.hwp"),
     *("hwpx_plan.hwpx", "hwpx_table.hwpx", "hwpx_gov_notice.hwpx"),
-    *("txt_cp949.xml", "csv_stanley_utf16.csv", "csv_mskanji.csv"),
+    *("eml_attach.eml", "eml_family.eml", "txt_cp949.xml", "csv_stanley_utf16.csv", "csv_mskanji.csv"),
 }
 BY_OCR = {"img_en_ko.png", "img_paper.jpg", "img_da1p.heic", "img_tika_multipage.tif", "pdf_scanned_flat.pdf"}
 EMPTY = {"txt_empty.txt", "hwp_table.hwp"}
@@ -74,6 +73,7 @@ FACTS = [
     ),
     ("tikzpicture baseline current bounding box", "md_comprehensive.md", "tikzpicture", None, None),
     ("합계 개똥이 칠득이 국어 영어 수학", "hwpx_table.hwpx", "개똥이 | 89 | 65 | 78", None, ()),
+    ("Hey this is a fake attachment!", "eml_attach.eml", "fake attachment", None, None),
     ("Saltwater Ducks 80, 95, 110, 130", "ppt_chart.pptx", "Saltwater Ducks", 1, None),
     ("똠방각하 펲시콜라 햏자", "기타/옛 글.txt", CP949_TEXT, None, ()),
 ]
