@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Chunk, Document
 from s3_to_milvus.domain.formats import Format
 
@@ -21,7 +22,7 @@ class ParserInput:
 
     ``media_type`` was detected by content. ``file_name`` is for titles only, never opened. ``passwords`` are tried
     in this order where the file asks for one. ``pages`` (from 1): read just these pages, as pictures; None: the file
-    as it is.
+    as it is. ``limits``: what the document may hold.
     """
 
     media_type: str
@@ -31,6 +32,7 @@ class ParserInput:
     path: Path | None = None
     passwords: tuple[str, ...] = field(default=(), repr=False)
     pages: tuple[int, ...] | None = None
+    limits: DocumentLimits = field(default_factory=DocumentLimits)
 
     def read(self) -> bytes:
         """All bytes of the file."""

@@ -1,13 +1,12 @@
 """HWP 5 and HWPX by the blocks of hwp2md; Hancom's private characters become readable ones."""
 
-import io
-import zipfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from s3_to_milvus.adapters.zipped import open_zip
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
@@ -15,14 +14,13 @@ from s3_to_milvus.domain.korean import hancom_text
 from s3_to_milvus.domain.plain import bounded
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.tables import table_blocks
-from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
+from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import ParserInput
 
 __all__ = ["HwpParser"]
 
 _HWP, _HWPX = "application/x-hwp", "application/hwp+zip"
 _HWP3_MAGIC = b"HWP Document File V3.00"
-_MAX_UNPACKED_BYTES = 1 << 29
 
 
 class HwpParser:
@@ -61,7 +59,7 @@ class HwpParser:
                 hint="Open it with Hancom Office and save it as HWP 5 or HWPX, then upload it once more.",
             )
         if data.startswith(b"PK"):
-            _check_size(data)
+            open_zip(source, "HWPX document").close()
         found = self._blocks(data)
         blocks = list(_converted(found))
         if not blocks and source.media_type == _HWP and len(data) % 512:
@@ -86,20 +84,6 @@ class HwpParser:
             raise
         except Exception as exc:
             raise UnreadableDocument(f"The HWP document is damaged: it cannot be read ({type(exc).__name__}).") from exc
-
-
-def _check_size(data: bytes) -> None:
-    """Refuse an HWPX that would unpack to too much, by what it declares itself. Raises `DocumentTooLarge`."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError) as exc:
-        raise UnreadableDocument("The HWPX document is damaged or cut short.") from exc
-    if size > _MAX_UNPACKED_BYTES:
-        raise DocumentTooLarge(
-            f"The document would unpack to {size >> 20} MiB; {_MAX_UNPACKED_BYTES >> 20} MiB are allowed.",
-            hint="Split the document, or leave it: nothing else is held up by it.",
-        )
 
 
 def _converted(found: list[Any]) -> Iterator[Block]:
