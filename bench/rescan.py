@@ -89,7 +89,8 @@ def fill(folder: Path, data: Path) -> dict[str, Any]:
     """Tell the ledger that everything in the folder is indexed, without indexing it."""
     app = build_app(folder, data)
     parts, source = app.mirror.parts, app.sources[0]
-    parser = parts.parser_for("text/plain")
+    readers = parts.readers_of(ObjectRef(source.name, "a"))
+    recipe = readers.recipe_for(readers.require("text/plain"))
     versions = {
         each.key: ObjectVersion(each.etag, each.size_bytes, None, each.modified_at)
         for each in parts.stores[source.name].list(source.name)
@@ -103,7 +104,7 @@ def fill(folder: Path, data: Path) -> dict[str, Any]:
                 claim.ref,
                 versions[claim.ref.key],
                 Outcome.INDEXED,
-                parts.recipe_for(parser),
+                recipe,
                 collection="folder00",
                 run=claim.run,
                 ids=IdRanges(((claim.run * 10, claim.run * 10 + 4),)),

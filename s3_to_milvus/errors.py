@@ -96,7 +96,7 @@ class EncryptedDocument(UnreadableDocument):
     """The file asks for a password that we do not have."""
 
     code = "encrypted_document"
-    default_hint = "Upload a copy without a password."
+    default_hint = "Add its password to S2M_PARSING__PASSWORDS or to its route, or upload a copy without one."
 
 
 class ParserTimeout(UnreadableDocument):

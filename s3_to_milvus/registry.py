@@ -112,7 +112,8 @@ def options(settings: Settings, port: str, kind: str) -> Any:
 
 def in_use(settings: Settings) -> list[tuple[str, str]]:
     """Every (port, kind) that the settings choose, the object stores left out: the address of a source chooses them."""
-    return [(port, kind) for port in PORTS for kind in _chosen(getattr(settings, section_of(port)))]
+    named = [(port, kind) for port in PORTS for kind in _chosen(getattr(settings, section_of(port)))]
+    return list(dict.fromkeys([*named, *(("parser", kind) for route in settings.routes for kind in route.parsers)]))
 
 
 def check(settings: Settings) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.sources import FOLDER, S3, Address
+from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.retrying import RetryPolicy
 from s3_to_milvus.engine.parts import MIB, EngineConfig
 from s3_to_milvus.ports import Embedder, EventSource, Journal, Ledger, ObjectStore, Parser, Splitter, VectorStore
-from s3_to_milvus.settings import Settings
+from s3_to_milvus.settings import ParsingSettings, Settings
 
 __all__ = ["Chosen", "engine_config"]
 
@@ -25,6 +26,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         workers=given.workers,
         claim_batch=given.claim_batch,
         page_workers=settings.parsing.workers,
+        limits=_limits(settings.parsing),
         lease_s=given.lease_s,
         recheck_s=given.recheck_s,
         load_rows=given.load_rows,
@@ -35,6 +37,15 @@ def engine_config(settings: Settings) -> EngineConfig:
         guard_objects=given.guard_objects,
         guard_share=given.guard_share,
         retry=RetryPolicy(defect_attempts=given.max_attempts),
+    )
+
+
+def _limits(given: ParsingSettings) -> DocumentLimits:
+    return DocumentLimits(
+        pages=given.max_pages,
+        unpacked_bytes=given.max_unpacked_mb * MIB,
+        members=given.max_members,
+        text_chars=given.max_text_chars,
     )
 
 
@@ -84,8 +95,10 @@ class Chosen:
         return made
 
     def parsers(self) -> list[Parser]:
-        """The parsers in the order of the settings; foreign libraries in child processes."""
-        return [self._parser(kind) for kind in self._settings.parser.kind]
+        """The parsers of all routes in the order of the settings; foreign libraries in child processes."""
+        routes = self._settings.routes
+        kinds = dict.fromkeys((*self._settings.parser.kind, *(kind for each in routes for kind in each.parsers)))
+        return [self._parser(kind) for kind in kinds]
 
     def events(self, folders: Mapping[str, Path]) -> list[EventSource]:
         """What tells about changes in these folders (bucket to path)."""

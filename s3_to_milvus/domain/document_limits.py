@@ -16,7 +16,7 @@ class DocumentLimits:
     pages: int = 5_000
     unpacked_bytes: int = 1_024 * _MIB
     members: int = 20_000
-    text_bytes: int = 512 * _MIB
+    text_chars: int = 500_000_000
 
     def check_pages(self, count: int) -> None:
         """Raise `DocumentTooLarge` for more pages than are allowed."""
@@ -39,10 +39,10 @@ class DocumentLimits:
                 hint="Split the document, or raise S2M_PARSING__MAX_MEMBERS, then retry.",
             )
 
-    def check_text(self, size_bytes: int) -> None:
+    def check_text(self, chars: int) -> None:
         """Raise `DocumentTooLarge` for more text than is allowed."""
-        if size_bytes > self.text_bytes:
+        if chars > self.text_chars:
             raise DocumentTooLarge(
-                f"The document has more than {self.text_bytes // _MIB:,} MiB of text.",
-                hint="Split the document, or raise S2M_PARSING__MAX_TEXT_MB, then retry.",
+                f"The document has more than {self.text_chars:,} characters of text.",
+                hint="Split the document, or raise S2M_PARSING__MAX_TEXT_CHARS, then retry.",
             )

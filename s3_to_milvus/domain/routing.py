@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from s3_to_milvus.domain.objects import ObjectRef
 
@@ -17,12 +17,17 @@ _NAME_BYTES = 200
 @dataclass(frozen=True, slots=True)
 class Route:
     """Objects of ``bucket`` (empty: any) below ``prefix`` go to ``collection``, or, where that is empty,
-    to one collection per top-level folder below the prefix. ``is_ignored`` leaves them out altogether."""
+    to one collection per top-level folder below the prefix. ``is_ignored`` leaves them out altogether.
+
+    ``parsers`` are the kinds that read them, in this order (empty: all); ``passwords`` are tried where one is needed.
+    """
 
     bucket: str = ""
     prefix: str = ""
     collection: str = ""
     is_ignored: bool = False
+    parsers: tuple[str, ...] = ()
+    passwords: tuple[str, ...] = field(default=(), repr=False)
 
     def matches(self, ref: ObjectRef) -> bool:
         """True when the object stands on this route."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.engine.reading import require_parser
+from s3_to_milvus.engine.readers import Readers
 from s3_to_milvus.errors import DocumentTooLarge
 from s3_to_milvus.ports import Content, ParserInput
 
@@ -37,7 +37,7 @@ class Download:
             self.path.unlink(missing_ok=True)
 
 
-def download(parts: Parts, content: Content, file_name: str) -> Download:
+def download(parts: Parts, readers: Readers, content: Content, file_name: str) -> Download:
     """Read all of ``content`` (which stays open).
 
     Raises `UnsupportedFormat` after the first bytes where no parser will want the rest, `DocumentTooLarge`, and
@@ -55,7 +55,7 @@ def download(parts: Parts, content: Content, file_name: str) -> Download:
     head = _read_exactly(content, _HEAD_BYTES)
     media_type = parts.sniff(head, None, file_name)
     if media_type not in _CONTAINERS:
-        require_parser(parts, media_type)
+        readers.require(media_type)
     return _spool(parts, content, head, file_name)
 
 

@@ -10,7 +10,8 @@ from s3_to_milvus.engine.download import Download, download
 from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.observe import log, stage
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.engine.reading import Reading, require_parser
+from s3_to_milvus.engine.readers import Readers
+from s3_to_milvus.engine.reading import Reading
 from s3_to_milvus.engine.reuse import Reuse
 from s3_to_milvus.ports import Content
 
@@ -32,7 +33,7 @@ class Ingest:
             version=version,
             spec=self._collections.spec_of(label),
             file_date=_date(version.modified_at),
-            recipe=self._parts.recipe_for(None),
+            recipe=self._parts.readers_of(claim.ref).recipe_for(None),
             content_hash="",
             media_type="",
             is_forced=is_forced,
@@ -43,17 +44,18 @@ class Ingest:
 
         Raises what parsers, splitters and stores raise; scratch files are gone when the iterator ends or is closed.
         """
+        readers = self._parts.readers_of(draft.claim.ref)
         with stage("download", draft.clock):
-            got = download(self._parts, content, draft.claim.ref.file_name)
+            got = download(self._parts, readers, content, draft.claim.ref.file_name)
         try:
             content.close()
             draft.content_hash = got.content_hash
             draft.media_type = got.media_type
-            draft.recipe = self._parts.recipe_for(require_parser(self._parts, got.media_type))
+            draft.recipe = readers.recipe_for(readers.require(got.media_type))
             if self._is_same(draft):
                 draft.is_same_content = True
                 return
-            reading = self._parse(draft, got)
+            reading = self._parse(draft, readers, got)
             draft.spec = self._collections.ensure(label)
             draft.reuse = self._reuse(draft)
             yield from self._parts.splitter.split(reading.document, label)
@@ -61,9 +63,9 @@ class Ingest:
         finally:
             got.close()
 
-    def _parse(self, draft: Draft, got: Download) -> Reading:
+    def _parse(self, draft: Draft, readers: Readers, got: Download) -> Reading:
         with stage("parse", draft.clock):
-            reading = Reading(self._parts, got.as_input(draft.claim.ref.file_name))
+            reading = Reading(self._parts, readers, got.as_input(draft.claim.ref.file_name))
         draft.language = reading.document.language
         return reading
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from s3_to_milvus.domain.recipe import Recipe, fingerprint_of
+from s3_to_milvus.domain.document_limits import DocumentLimits
+from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.retrying import RetryPolicy
-from s3_to_milvus.domain.routing import Route
+from s3_to_milvus.domain.routing import Route, route_of
+from s3_to_milvus.engine.readers import Readers
 from s3_to_milvus.ports import Clock, Embedder, Ledger, ObjectStore, Parser, Splitter, VectorStore
 
 __all__ = ["EngineConfig", "Parts"]
@@ -29,6 +31,7 @@ class EngineConfig:
     gate_bytes: int = 64 * MIB
     inline_bytes: int = MIB
     page_workers: int = 2
+    limits: DocumentLimits = field(default_factory=DocumentLimits)
     max_object_bytes: int = 4_096 * MIB
     reuse_chunks: int = 20_000
     keep_rows_of_failed: bool = False
@@ -43,7 +46,8 @@ class EngineConfig:
 @dataclass(frozen=True)
 class Parts:
     """The adapters that a composition root chose. ``stores`` maps each bucket to the store that holds it and may grow,
-    as may ``scopes``, the prefixes that are mirrored of each bucket (a bucket that is not in it: all).
+    as may ``scopes``, the prefixes that are mirrored of each bucket (a bucket that is not in it: all). ``parsers`` are
+    those of all routes; one that names none uses all of them.
 
     ``sniff(data, path, file_name)`` detects a media type by content; ``describe`` names one for people.
     """
@@ -62,31 +66,29 @@ class Parts:
     scratch: Path = Path()
     config: EngineConfig = field(default_factory=EngineConfig)
 
-    def parser_for(self, media_type: str) -> Parser | None:
-        """The first parser that reads this media type."""
-        return next((parser for parser in self.parsers if media_type in parser.media_types), None)
-
-    def page_reader_for(self, media_type: str) -> Parser | None:
-        """The first parser that reads pages of this media type as pictures."""
-        return next((parser for parser in self.parsers if media_type in parser.page_media_types), None)
-
-    def recipe_for(self, parser: Parser | None) -> str:
-        """The fingerprint stored with what this parser made. No parser: changes when any parser is added."""
-        return self._recipes[None if parser is None else parser.kind]
-
-    def current_recipes(self) -> frozenset[str]:
-        """Every recipe that is valid today; what was made by another one must be made again."""
-        return frozenset(self._recipes.values())
+    def readers_of(self, ref: ObjectRef) -> Readers:
+        """The parsers of the object's route."""
+        if self._shared is not None:
+            return self._shared
+        return self._readers.get(route_of(self.routes, ref) or Route(), self._unrouted)
 
     @cached_property
-    def _recipes(self) -> dict[str | None, str]:
-        known = fingerprint_of(*sorted({kind for each in self.parsers for kind in each.media_types}))
-        firsts: dict[str | None, str] = {each.kind: self._readers(each) for each in self.parsers}
-        firsts[None] = f"none:{known}"
-        splitter, embedder = self.splitter.fingerprint, self.embedder.fingerprint
-        return {kind: Recipe(first, splitter, embedder).fingerprint for kind, first in firsts.items()}
+    def _readers(self) -> dict[Route, Readers]:
+        return {route: self._made(route) for route in self.routes}
 
-    def _readers(self, parser: Parser) -> str:
-        """A parser, and those that read pages for it: a better reader of pictures makes other rows, too."""
-        helpers = [each for each in self.parsers if each is not parser and each.page_media_types & parser.media_types]
-        return "+".join(f"{each.kind}:{each.fingerprint}" for each in (parser, *helpers))
+    @cached_property
+    def _unrouted(self) -> Readers:
+        return self._made(Route())
+
+    @cached_property
+    def _shared(self) -> Readers | None:
+        """The readers of all routes, where they are the same: no route needs to be looked for."""
+        first = self._made(Route() if not self.routes else self.routes[0])
+        return first if all(each == first for each in self._readers.values()) else None
+
+    def _made(self, route: Route) -> Readers:
+        by_kind = {parser.kind: parser for parser in self.parsers}
+        parsers = [by_kind[kind] for kind in route.parsers] if route.parsers else list(self.parsers)
+        return Readers(
+            parsers, self.describe, self.splitter.fingerprint, self.embedder.fingerprint, passwords=route.passwords
+        )

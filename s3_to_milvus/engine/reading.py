@@ -8,21 +8,14 @@ from dataclasses import replace
 from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Document
 from s3_to_milvus.domain.pages import page_list
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.errors import PermanentError, UnsupportedFormat
+from s3_to_milvus.engine.readers import Readers
+from s3_to_milvus.errors import PermanentError
 from s3_to_milvus.ports import Parser, ParserInput
 
-__all__ = ["Reading", "require_parser"]
+__all__ = ["Reading"]
 
 _MAX_DEPTH = 3
 _MAX_ATTACHMENTS = 2_000
-
-
-def require_parser(parts: Parts, media_type: str) -> Parser:
-    """The parser for this media type. Raises `UnsupportedFormat` where there is none."""
-    parser = parts.parser_for(media_type)
-    if parser is None:
-        raise UnsupportedFormat(f"{parts.describe(media_type)}: no parser on this route reads it.")
-    return parser
 
 
 class Reading:
@@ -31,11 +24,12 @@ class Reading:
     A page or an attachment that fails for good fails alone. Where nothing else gave any text, its error is raised.
     """
 
-    def __init__(self, parts: Parts, source: ParserInput) -> None:
+    def __init__(self, parts: Parts, readers: Readers, source: ParserInput) -> None:
         """Parses the file itself. Raises what the parser raises, `UnsupportedFormat`."""
         self._parts = parts
-        self._source = source
-        self._document = require_parser(parts, source.media_type).parse(source)
+        self._readers = readers
+        self._source = replace(source, passwords=readers.passwords, limits=parts.config.limits)
+        self._document = readers.require(source.media_type).parse(self._source)
         self._failures: list[PermanentError] = []
         self._attachments = 0
         self.warnings: list[str] = list(self._document.warnings)
@@ -46,11 +40,12 @@ class Reading:
         return replace(self._document, blocks=self._blocks(), unread_pages=(), attachments=())
 
     def _blocks(self) -> Iterator[Block]:
-        is_empty = True
+        chars, limits = 0, self._source.limits
         for block in self._whole(self._source, self._document, depth=0):
-            is_empty = False
+            chars += len(block.text) + sum(len(cell) for row in block.rows for cell in row)
+            limits.check_text(chars)
             yield block
-        if is_empty and self._failures:
+        if not chars and self._failures:
             raise self._failures[0]
 
     def _whole(self, source: ParserInput, document: Document, *, depth: int) -> Iterator[Block]:
@@ -64,7 +59,7 @@ class Reading:
             yield from self._attached(attachment, source, depth=depth + 1)
 
     def _pages(self, source: ParserInput, document: Document) -> Iterator[Block]:
-        reader = self._parts.page_reader_for(source.media_type) if document.unread_pages else None
+        reader = self._readers.page_reader_for(source.media_type) if document.unread_pages else None
         if reader is None:
             if pages := document.unread_pages:
                 self.warnings.append(f"{page_list(pages)} {'has' if len(pages) == 1 else 'have'} no text (a scan?)")
@@ -94,7 +89,7 @@ class Reading:
         is_named = False
         try:
             inner = self._input(attachment, source)
-            document = require_parser(self._parts, inner.media_type).parse(inner)
+            document = self._readers.require(inner.media_type).parse(inner)
             self.warnings += [f"{attachment.name}: {warning}" for warning in document.warnings]
             for block in self._whole(inner, document, depth=depth):
                 if not is_named and attachment.name.strip():
@@ -109,8 +104,13 @@ class Reading:
         size = len(attachment.data) if attachment.data is not None else 0
         if attachment.path is not None:
             size = attachment.path.stat().st_size
-        return ParserInput(
-            media_type, attachment.name, size, attachment.data, attachment.path, passwords=source.passwords
+        return replace(
+            source,
+            media_type=media_type,
+            file_name=attachment.name,
+            size_bytes=size,
+            data=attachment.data,
+            path=attachment.path,
         )
 
     def _note(self, what: str, error: PermanentError) -> None:

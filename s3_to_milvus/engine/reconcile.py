@@ -12,7 +12,7 @@ from s3_to_milvus.domain.planning import (
     plan,
     version_to_skip,
 )
-from s3_to_milvus.domain.records import Claim, Record, Suspicion
+from s3_to_milvus.domain.records import Claim, Suspicion
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import Unavailable
@@ -36,7 +36,6 @@ class Reconciler:
     def __init__(self, parts: Parts, collections: Collections) -> None:
         self._parts = parts
         self._collections = collections
-        self._recipes = parts.current_recipes()
 
     def look(self, claim: Claim) -> Look:
         """What must be done for the claimed object now. The caller closes the content."""
@@ -46,7 +45,7 @@ class Reconciler:
             return Look(plan(seen, claim.record, None, ""))
         collection = self._collections.spec_of(label).name
         record, are_missing = claim.record, self._are_rows_missing(claim)
-        recipe = self.recipe_of(record)
+        recipe = self.recipe_of(claim)
         known = None if are_missing else version_to_skip(record, recipe, collection, is_retry=claim.is_retry)
         store = self._parts.stores.get(claim.ref.bucket)
         if store is None:
@@ -64,9 +63,10 @@ class Reconciler:
             answer = None
         return Look(decision, label, answer)
 
-    def recipe_of(self, record: Record | None) -> str:
-        """The record's recipe while it is still valid, else one that equals no record's."""
-        return record.recipe if record and record.recipe in self._recipes else ""
+    def recipe_of(self, claim: Claim) -> str:
+        """The recipe of the claim's record while it is still valid, else one that equals no record's."""
+        record = claim.record
+        return record.recipe if record and record.recipe in self._parts.readers_of(claim.ref).recipes else ""
 
     def _are_rows_missing(self, claim: Claim) -> bool:
         """Asked of suspect claims only: after a crash nobody may believe the record without looking."""

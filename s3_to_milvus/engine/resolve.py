@@ -152,7 +152,8 @@ class Resolver:
             step = TryAgain(parts.config.retry.backoff_s(claim.attempts, parts.clock.jitter()))
         if isinstance(step, Bury):
             each.failure = failure
-            each.record = self._failed_record(claim, error, version, recipe or parts.recipe_for(None), failure)
+            recipe = parts.readers_of(claim.ref).recipe_of_failure(recipe, error)
+            each.record = self._failed_record(claim, error, version, recipe, failure)
             self._pending.append(each)
             return
         now = parts.clock.now()

@@ -121,10 +121,9 @@ class Scanner:
         return report
 
     def _differences(self, bucket: str, prefix: str, report: ScanReport) -> Iterator[Difference]:
-        recipes = self._parts.current_recipes()
         listing = self._parts.stores[bucket].list(bucket, prefix)
         for listed, line in merge(listing, self._parts.ledger.lines(bucket, prefix)):
-            action = self._compare(bucket, listed, line, recipes, report)
+            action = self._compare(bucket, listed, line, report)
             if action is not None:
                 key = listed.key if listed is not None else line.key if line is not None else ""
                 yield Difference(ObjectRef(bucket, key), action)
@@ -134,13 +133,12 @@ class Scanner:
         bucket: str,
         listed: ListedObject | None,
         line: IndexedLine | None,
-        recipes: frozenset[str],
         report: ScanReport,
     ) -> Action | None:
         if listed is not None:
             report.listed += 1
-        is_wanted = listed is not None and self._is_routed(ObjectRef(bucket, listed.key))
-        if listed is None or not is_wanted:
+        ref = ObjectRef(bucket, listed.key) if listed is not None else None
+        if listed is None or ref is None or not self._is_routed(ref):
             if line is None:
                 return None
             report.removed += 1
@@ -148,7 +146,8 @@ class Scanner:
         if line is None:
             report.added += 1
             return "add"
-        if (listed.etag, listed.size_bytes) == (line.etag, line.size_bytes) and line.recipe in recipes:
+        is_same = (listed.etag, listed.size_bytes) == (line.etag, line.size_bytes)
+        if is_same and line.recipe in self._parts.readers_of(ref).recipes:
             report.unchanged += 1
             report.standing += line.has_rows
             return None

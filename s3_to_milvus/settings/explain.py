@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["HIDDEN", "Explained", "explain", "is_secret_name", "shown"]
 
 HIDDEN = "********"
-_SECRET_NAME = re.compile(r"(?:^|[._])(?:key|token|secret|password|passphrase|dsn)(?:_id)?$")
+_SECRET_NAME = re.compile(r"(?:^|[._])(?:key|token|secret|passwords?|passphrase|dsn)(?:_id)?(?:\.\d+)?$")
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
@@ -33,7 +33,7 @@ def is_secret_name(name: str) -> bool:
 
 def shown(name: str, value: Any) -> Any:
     """The value as people may see it."""
-    if isinstance(value, SecretStr | SecretBytes) or (is_secret_name(name) and value not in (None, "")):
+    if isinstance(value, SecretStr | SecretBytes) or (is_secret_name(name) and value not in (None, "", ())):
         return HIDDEN
     if isinstance(value, str):
         return _USER_IN_URL.sub(HIDDEN, value)

@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -40,6 +40,9 @@ def _names(value: object) -> object:
     if not isinstance(value, str):
         return value
     return () if value.strip() == "none" else tuple(name.strip() for name in value.split(","))
+
+
+_Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_many)]
 
 
 def _absolute(value: object) -> object:
@@ -98,6 +101,16 @@ class ParsingSettings(BaseModel):
     """Most address space for one child process; a bare child has some hundred MB of it."""
     workers: int = Field(default=2, ge=1, le=64)
     """How many documents are parsed at the same time."""
+    max_pages: int = Field(default=5_000, ge=1)
+    """Most pages of one document."""
+    max_unpacked_mb: int = Field(default=1_024, ge=1)
+    """To how much a document, archive or e-mail may unpack, by what it declares itself."""
+    max_members: int = Field(default=20_000, ge=1)
+    """Most files inside one document or archive."""
+    max_text_chars: int = Field(default=500_000_000, ge=1)
+    """Most text of one document."""
+    passwords: _Secrets = ()
+    """Tried for every file that asks for a password, after those of its route."""
 
 
 class EngineSettings(BaseModel):
@@ -144,6 +157,10 @@ class RouteSettings(BaseModel):
     """The collection for all of them; empty: one for each top-level folder below the prefix."""
     ignored: bool = False
     """Leave these objects out."""
+    parsers: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    """What reads these documents, in this order; empty: as `parser.kind` says."""
+    passwords: _Secrets = ()
+    """Tried for files of this route that ask for a password."""
 
 
 class LogSettings(BaseModel):
@@ -217,11 +234,18 @@ class Settings(BaseSettings):
 
     def domain_routes(self) -> tuple[Route, ...]:
         """The routes as the engine takes them; the last one catches whatever the others leave."""
-        named = [
-            Route(bucket=each.bucket, prefix=each.prefix, collection=each.collection, is_ignored=each.ignored)
-            for each in self.routes
-        ]
-        return (*named, Route())
+        return tuple(self._domain_route(each) for each in (*self.routes, RouteSettings()))
+
+    def _domain_route(self, route: RouteSettings) -> Route:
+        passwords = dict.fromkeys(each.get_secret_value() for each in (*route.passwords, *self.parsing.passwords))
+        return Route(
+            bucket=route.bucket,
+            prefix=route.prefix,
+            collection=route.collection,
+            is_ignored=route.ignored,
+            parsers=route.parsers or self.parser.kind,
+            passwords=tuple(passwords),
+        )
 
     @classmethod
     def settings_customise_sources(

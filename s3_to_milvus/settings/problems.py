@@ -44,7 +44,8 @@ def _line(error: ErrorDetails, model: type[BaseModel], places_of: Callable[[str]
 
 
 def _quoted(name: str, value: object) -> str:
-    return HIDDEN if is_secret_name(name) else repr(shown(name, value))
+    is_secret = is_secret_name(name) or (isinstance(value, str) and "password" in value)
+    return HIDDEN if is_secret else repr(shown(name, value))
 
 
 def _fields_beside(model: type[BaseModel], location: Sequence[str | int]) -> list[str] | None:

@@ -230,6 +230,31 @@ def test_a_route_for_everything_replaces_the_default(read: Load) -> None:
     assert route.collection == "all"
 
 
+def test_a_route_has_parsers_and_passwords_of_its_own(read: Load) -> None:
+    toml = '[parsing]\npasswords = "b"\n[[routes]]\nprefix = "zips/"\nparsers = ["zip", "text"]\npasswords = ["a", "b"]'
+    settings = read(toml=toml)
+    routes = settings.domain_routes()
+    own, other = (route_of(routes, ObjectRef("b", key)) for key in ("zips/a", "x/a"))
+    assert own is not None
+    assert other is not None
+    assert (own.parsers, own.passwords) == (("zip", "text"), ("a", "b"))
+    assert (other.parsers, other.passwords) == (settings.parser.kind, ("b",))
+    assert '"b"' not in repr(own)
+
+
+@pytest.mark.parametrize(
+    "value", ['[{"passwords": ["tiger", 7]}]', '[{"passwords": ["tiger"]', '{"passwords": "tiger"}']
+)
+def test_no_password_of_a_route_is_shown(read: Load, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(S2M_ROUTES=value)
+    assert "tiger" not in str(caught.value)
+    settings = read(S2M_ROUTES='[{"passwords": ["tiger"]}]', S2M_PARSING__PASSWORDS="lion")
+    shown = str(explain(settings))
+    assert "tiger" not in shown + repr(settings)
+    assert "lion" not in shown + repr(settings)
+
+
 def test_every_value_that_is_shown_can_be_set_by_a_variable(read: Load) -> None:
     for each in explain(Settings()):
         variable = as_variable(each.name)

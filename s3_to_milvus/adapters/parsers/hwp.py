@@ -77,7 +77,9 @@ class HwpParser:
         except self._errors.DrmProtectedError as exc:
             raise EncryptedDocument("The document is protected by a rights management (DRM) program.") from exc
         except self._errors.EncryptedDocumentError as exc:
-            raise EncryptedDocument("The document is protected by a password.") from exc
+            raise EncryptedDocument(
+                "The document is protected by a password.", hint="Upload a copy without a password."
+            ) from exc
         except self._errors.Hwp2mdError as exc:
             raise UnreadableDocument("The HWP document is damaged or not what it claims to be.") from exc
         except MemoryError:

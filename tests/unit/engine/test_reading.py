@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Document
+from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import Outcome
 from s3_to_milvus.engine.reading import Reading
 from s3_to_milvus.errors import ParserTimeout, Unavailable, UnreadableDocument
@@ -63,7 +64,9 @@ class _Box(FakeParser):
 
 
 def _read(house: House, media_type: str, data: bytes = b"x") -> tuple[list[str], list[str]]:
-    reading = Reading(house.parts, ParserInput(media_type, "a", len(data), data=data))
+    reading = Reading(
+        house.parts, house.parts.readers_of(ObjectRef("b", "a")), ParserInput(media_type, "a", len(data), data=data)
+    )
     return [block.text for block in reading.document.blocks], reading.warnings
 
 
@@ -132,7 +135,8 @@ def test_the_record_keeps_what_could_not_be_read(tmp_path):
 def test_a_better_reader_of_pictures_makes_other_recipes(tmp_path):
     book = _Book()
     alone, helped = House(tmp_path, parsers=[book]), House(tmp_path, parsers=[book, _Eyes()])
-    assert alone.parts.recipe_for(book) != helped.parts.recipe_for(book)
+    ref = ObjectRef("b", "a")
+    assert alone.parts.readers_of(ref).recipe_for(book) != helped.parts.readers_of(ref).recipe_for(book)
 
 
 def test_what_no_parser_reads_inside_is_named(tmp_path):
