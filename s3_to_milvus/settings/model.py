@@ -109,6 +109,8 @@ class ParsingSettings(BaseModel):
     """Most files inside one document or archive."""
     max_text_chars: int = Field(default=500_000_000, ge=1)
     """Most text of one document."""
+    max_upload_mb: int = Field(default=100, ge=1, le=4_096)
+    """Most of one file that is sent to `POST /upload_parse_document`."""
     passwords: _Secrets = ()
     """Tried for every file that asks for a password, after those of its route."""
 

@@ -12,9 +12,9 @@ from starlette.staticfiles import StaticFiles
 
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError
-from s3_to_milvus.web import api, events, health, page
+from s3_to_milvus.web import api, documents, events, health, page
 from s3_to_milvus.web.door import Door
-from s3_to_milvus.web.gate import Gate
+from s3_to_milvus.web.gate import MAX_BODY_BYTES, Gate
 from s3_to_milvus.web.listening import address_of_server, url_of
 from s3_to_milvus.web.problems import add_handlers
 from s3_to_milvus.web.schema import add_schema
@@ -43,6 +43,12 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
         if url is None and isinstance(door, Door):
             door.announce(url_of(host, port))
 
+    def allowed(path: str) -> int:
+        door = getattr(app.state, "door", None)
+        if path.rstrip("/") == documents.UPLOAD_PATH and isinstance(door, Door):
+            return door.application.settings.parsing.max_upload_mb << 20
+        return MAX_BODY_BYTES
+
     app = FastAPI(
         title="s3-to-milvus",
         summary="Keeps Milvus equal to what lies in an object store, and searches it.",
@@ -52,10 +58,10 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
         redoc_url=None,
         telemetry={"tracing": False},
     )
-    app.add_middleware(Gate, own_names=own_names, heard=heard)
+    app.add_middleware(Gate, own_names=own_names, heard=heard, allowed=allowed)
     add_handlers(app)
     add_schema(app)
-    for router in (events.router, api.router, health.router, page.router):
+    for router in (events.router, api.router, documents.router, health.router, page.router):
         app.include_router(router)
     app.mount("/static/swagger", StaticFiles(directory=page.swagger_files(), check_dir=False), "swagger")
     app.mount("/static", StaticFiles(directory=page.STATIC), "static")

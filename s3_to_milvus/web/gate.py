@@ -59,7 +59,7 @@ class Gate:
     """Pure ASGI, since it stands before every event: it costs microseconds.
 
     ``own_names`` gives further names that the service may be called by over loopback; ``heard`` is told the address
-    of the socket that the first request came in by.
+    of the socket that the first request came in by; ``allowed`` says how large a body may be by the path it is sent to.
     """
 
     def __init__(
@@ -67,10 +67,12 @@ class Gate:
         app: ASGIApp,
         own_names: Callable[[], Iterable[str]] = tuple,
         heard: Callable[[str, int], None] = lambda host, port: None,
+        allowed: Callable[[str], int] = lambda path: MAX_BODY_BYTES,
     ) -> None:
         self.app = app
         self._own_names = own_names
         self._heard = heard
+        self._allowed = allowed
         self._is_first = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,12 +108,13 @@ class Gate:
 
         self._hear(scope)
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(scope, headers)
+        allowed = self._allowed(scope["path"].removeprefix(scope.get("root_path", "")))
+        refusal = self._refusal(scope, headers, allowed)
         if refusal is not None:
             await refusal(scope, receive, send_guarded)
             return
         try:
-            await self.app(scope, _limited(receive), send_guarded)
+            await self.app(scope, _limited(receive, allowed), send_guarded)
         except Exception as error:
             log.exception("request.failed", method=scope["method"], error=type(error).__name__)
             if is_begun:
@@ -125,9 +128,10 @@ class Gate:
             self._is_first = False
             self._heard(server[0], server[1])
 
-    def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> Problem | None:
-        if _is_too_long(headers):
-            return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    def _refusal(self, scope: Scope, headers: dict[bytes, str], allowed: int) -> Problem | None:
+        length = headers.get(b"content-length", "0")
+        if length.isdecimal() and int(length) > allowed:
+            return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {allowed} bytes.")
         if _is_loopback(scope) and not is_own_name(headers.get(b"host", "localhost"), self._own_names()):
             return _refuse(HTTPStatus.MISDIRECTED_REQUEST, "This service is not called by that name here.")
         if scope["method"] not in _READING and _is_foreign_page(headers):
@@ -137,11 +141,6 @@ class Gate:
 
 def _refuse(status: HTTPStatus, detail: str) -> Problem:
     return problem(int(status), status.name.lower(), detail)
-
-
-def _is_too_long(headers: dict[bytes, str]) -> bool:
-    length = headers.get(b"content-length", "0")
-    return length.isdecimal() and int(length) > MAX_BODY_BYTES
 
 
 def _is_loopback(scope: Scope) -> bool:
@@ -160,7 +159,7 @@ def _is_foreign_page(headers: dict[bytes, str]) -> bool:
     return origin is not None and urlsplit(origin).netloc != headers.get(b"host")
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, allowed: int) -> Receive:
     """Refuses a body that turns out longer than allowed while it comes in."""
     size = 0
 
@@ -168,8 +167,8 @@ def _limited(receive: Receive) -> Receive:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > MAX_BODY_BYTES:
-            raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+        if size > allowed:
+            raise HTTPException(413, f"The body is larger than {allowed} bytes.")
         return message
 
     return receive_limited

@@ -1,0 +1,116 @@
+"""Documents as HTML and Markdown: those of the bucket, and one that is uploaded to be parsed."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal
+
+from fastapi import APIRouter, Depends, File, Query, UploadFile
+from fastapi import Path as PathPart
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from s3_to_milvus.domain.rendering import html_of, html_page, markdown_of
+from s3_to_milvus.engine.documents import Documents, Shown
+from s3_to_milvus.web.door import Door, door_of
+from s3_to_milvus.web.models import PROBLEMS
+from s3_to_milvus.web.problems import problem
+
+__all__ = ["UPLOAD_PATH", "router"]
+
+UPLOAD_PATH = "/upload_parse_document"
+"""The only path that takes more than a small body."""
+
+router = APIRouter(responses=PROBLEMS)
+_Door = Annotated[Door, Depends(door_of)]
+_Format = Annotated[Literal["html", "markdown"], Query(description="How the document is written")]
+_PIECE = 1 << 18
+_MEDIA_TYPES = {"html": "text/html", "markdown": "text/markdown"}
+_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {"schema": {"type": "string"}} for kind in _MEDIA_TYPES.values()}}
+}
+
+
+@router.get(
+    "/api/v1/objects/{object_id}/document", tags=["objects"], response_class=Response, responses=_ANSWER | PROBLEMS
+)
+def document(
+    object_id: Annotated[str, PathPart(pattern="^[0-9a-f]{64}$", description="The id that lists of objects show")],
+    door: _Door,
+    format: _Format = "html",
+) -> Response:
+    """The object as it lies in its store now, read by the parsers that index it."""
+    ref = door.mirror.parts.ledger.find(object_id)
+    if ref is None:
+        return problem(404, "unknown_object", "No object has this id.", "GET /api/v1/objects lists them.")
+    with Documents(door.mirror.parts).of_object(ref) as shown:
+        if shown is None:
+            return problem(404, "object_gone", "The object is not in its bucket any more.")
+        return _answer(door, shown, ref.file_name, format)
+
+
+@router.post(f"{UPLOAD_PATH}/", response_class=Response, include_in_schema=False)
+@router.post(UPLOAD_PATH, tags=["work"], response_class=Response, responses=_ANSWER | PROBLEMS)
+async def upload_parse_document(
+    file: Annotated[UploadFile, File(description="The document")], door: _Door, format: _Format = "html"
+) -> Response:
+    """Parse one uploaded file, and give back its text with headings and tables. Nothing of it is kept."""
+    return await run_in_threadpool(_parsed, door, file.file, file.filename or "document", format)
+
+
+def _parsed(door: Door, upload: BinaryIO, name: str, kind: str) -> Response:
+    file_name = name.replace("\\", "/").rpartition("/")[2]
+    path = _scratch(door)
+    try:
+        with path.open("xb") as out:
+            shutil.copyfileobj(upload, out, _PIECE)
+        with Documents(door.mirror.parts).of_file(path, file_name) as shown:
+            return _answer(door, shown, file_name, kind)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _answer(door: Door, shown: Shown, file_name: str, kind: str) -> Response:
+    """The whole document, written to scratch first: an error on its last page is still an error."""
+    document = shown.reading.document
+    body = _scratch(door)
+    whole = body.with_suffix(".page")
+    try:
+        _write(body, html_of(document) if kind == "html" else markdown_of(document))
+        if kind == "html":
+            title = document.title or file_name
+            _write(whole, html_page(title, document.language, _pieces(body), shown.reading.warnings))
+            whole.replace(body)
+    except BaseException:
+        for path in (body, whole):
+            path.unlink(missing_ok=True)
+        raise
+    headers = {"X-Document-Media-Type": shown.media_type, "X-Document-Warnings": str(len(shown.reading.warnings))}
+    if shown.etag.isascii() and shown.etag:
+        headers["X-Object-ETag"] = shown.etag
+    headers["Content-Length"] = str(body.stat().st_size)
+    file = body.open("rb")
+    body.unlink()  # what is open stays readable, and goes with the answer, however that ends
+    return StreamingResponse(_read(file), headers=headers, media_type=f"{_MEDIA_TYPES[kind]}; charset=utf-8")
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
+    with path.open("x", encoding="utf-8", errors="replace", newline="") as out:
+        out.writelines(pieces)
+
+
+def _pieces(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _read(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _scratch(door: Door) -> Path:
+    parts = door.mirror.parts
+    return parts.scratch / parts.clock.token()
