@@ -100,6 +100,11 @@ class Chosen:
         kinds = dict.fromkeys((*self._settings.parser.kind, *(kind for each in routes for kind in each.parsers)))
         return [self._parser(kind) for kind in kinds]
 
+    def isolation(self) -> str:
+        """How far the parsing children are shut off; a child is started to see."""
+        found: str = self._parsing_pool().isolation()
+        return found
+
     def events(self, folders: Mapping[str, Path]) -> list[EventSource]:
         """What tells about changes in these folders (bucket to path)."""
         found: list[EventSource] = []

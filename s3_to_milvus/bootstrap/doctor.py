@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from s3_to_milvus import registry
@@ -53,6 +53,7 @@ def _look(settings: Settings, chosen: Chosen) -> Iterator[Finding]:
         yield _try("vector store", lambda: _vectors(chosen))
         yield _try("ledger", lambda: _ledger(chosen))
     yield _try("embedder", lambda: chosen.embedder().check())
+    yield _isolation(chosen)
     yield from (_try(f"parser {parser.kind}", parser.check) for parser in chosen.parsers())
     yield _try("journal", lambda: chosen.journal().check())
     for uri in settings.source:
@@ -108,6 +109,14 @@ def _disk(settings: Settings) -> Finding:
     message = f"{free / (1 << 30):.1f} GiB free for {settings.data_dir}"
     hint = "" if free >= _LOW_DISK_BYTES else "Make room: a full disk holds the queue."
     return Finding("disk", is_ok=free >= _LOW_DISK_BYTES, message=message, hint=hint, is_optional=True)
+
+
+def _isolation(chosen: Chosen) -> Finding:
+    """Where the kernel cannot shut parsers off wholly, it is said; nothing stops for it."""
+    found = _try("isolation", chosen.isolation)
+    is_full = found.is_ok and found.message.startswith("full")
+    hint = "" if is_full else "Linux 5.13 or newer with Landlock and seccomp shuts parsers off from files and network."
+    return replace(found, is_ok=is_full, hint=found.hint or hint, is_optional=True)
 
 
 def _onnx() -> Finding:

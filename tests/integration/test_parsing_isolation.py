@@ -1,6 +1,7 @@
 """What hostile documents do to a parsing child stays there."""
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from s3_to_milvus.ports import Parser, ParserInput
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = "tests.support.hostile_parsers:HostileParser"
+_HAS_FILTER = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 _has_landlock = pytest.mark.skipif(landlock_abi() < 1, reason="this kernel has no landlock")
 
 
@@ -155,8 +157,45 @@ def test_waiting_for_a_child_is_not_counted(hasty: Parser) -> None:
         assert list(threads.map(lambda _: _say(hasty, "slow 0.5"), range(8))) == ["<done"] * 8
 
 
-def test_check_says_what_protects_the_service(parser: Parser) -> None:
-    assert parser.check().startswith("hostile <; child process with memory, file and time limits")
+def test_a_child_says_how_far_it_is_shut_off(parser: Parser, tmp_path: Path) -> None:
+    assert parser.check() == "hostile <"
+    pool = ParsingPool(ParsingPool.Options(workers=1), tmp_path)
+    try:
+        said = pool.isolation()
+    finally:
+        pool.close()
+    measures = [name for name, is_there in (("landlock", landlock_abi()), ("system calls", _HAS_FILTER)) if is_there]
+    assert said.partition(":")[0] == ("off", "partial", "full")[len(measures)]
+    assert all(name in said for name in ("limits of memory", *measures))
+
+
+@_has_landlock
+@pytest.mark.parametrize("command", ["spill", "neighbours"])
+def test_a_child_makes_no_files_and_sees_no_names(parser: Parser, command: str) -> None:
+    with pytest.raises(ParserCrashed, match="PermissionError"):
+        _say(parser, command)
+
+
+@_has_landlock
+def test_a_child_cannot_change_what_it_was_given(parser: Parser, tmp_path: Path) -> None:
+    path = tmp_path / "0001"
+    path.write_text("overwrite")
+    with pytest.raises(ParserCrashed, match="PermissionError"):
+        list(parser.parse(ParserInput("text/plain", "x", 9, path=path)).blocks)
+    assert path.read_text() == "overwrite"
+
+
+@pytest.mark.skipif(not _HAS_FILTER, reason="no filter of system calls for this system")
+@pytest.mark.parametrize(
+    "command", ["datagram", "socketpair", "fork", "execute", "chmod /tmp", f"kill {os.getpid()}", "spill-unnamed"]
+)
+def test_a_child_reaches_no_network_no_programs_no_processes(parser: Parser, command: str) -> None:
+    with pytest.raises(ParserCrashed, match="PermissionError"):
+        _say(parser, command)
+
+
+def test_a_child_may_use_threads(parser: Parser) -> None:
+    assert _say(parser, "thread") == "<done"
 
 
 def test_close_is_quick_and_ends_what_hangs(tmp_path: Path) -> None:

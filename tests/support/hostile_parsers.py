@@ -4,6 +4,8 @@ import ctypes
 import os
 import socket
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +36,8 @@ class HostileParser:
         """Do it; the result is the text."""
         data = source.data if source.data is not None else source.path.read_bytes() if source.path else b""
         command, _, rest = data.decode().partition(" ")
+        if command == "overwrite" and source.path is not None:
+            source.path.write_text("spoilt")
         if command == "many":
             return Document(_many(int(rest)), source.media_type, title="많음", page_count=7, warnings=("w",))
         text = _COMMANDS[command](rest)
@@ -99,6 +103,52 @@ def _connect(port: str) -> str:
         return "connected"
 
 
+def _datagram(_: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        return str(sender.sendto(b"x", ("127.0.0.1", 9)))
+
+
+def _fork(_: str) -> str:
+    if os.fork() == 0:
+        os._exit(0)
+    return "forked"
+
+
+def _execute(_: str) -> str:
+    return os.execv("/bin/true", ["true"])
+
+
+def _chmod(path: str) -> str:
+    Path(path).chmod(0o777)
+    return "changed"
+
+
+def _thread(_: str) -> str:
+    said: list[str] = []
+    thread = threading.Thread(target=lambda: said.append("done"))
+    thread.start()
+    thread.join()
+    return said[0]
+
+
+def _spill(_: str) -> str:
+    with tempfile.NamedTemporaryFile() as file:
+        return str(file.write(b"x"))
+
+
+def _spill_unnamed(_: str) -> str:
+    return str(os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR))
+
+
+def _kill(pid: str) -> str:
+    os.kill(int(pid), 0)
+    return "killed"
+
+
+def _neighbours(_: str) -> str:
+    return str([*Path(tempfile.gettempdir()).iterdir()])
+
+
 def _main_module(_: str) -> str:
     return ",".join(name for name in ("uvicorn", "pytest", "click") if name in sys.modules)
 
@@ -128,6 +178,16 @@ _COMMANDS: dict[str, Callable[[str], str]] = {
     "read": _read,
     "write": _write,
     "connect": _connect,
+    "datagram": _datagram,
+    "fork": _fork,
+    "execute": _execute,
+    "chmod": _chmod,
+    "thread": _thread,
+    "spill": _spill,
+    "neighbours": _neighbours,
+    "socketpair": lambda _: str(socket.socketpair()),
+    "kill": _kill,
+    "spill-unnamed": _spill_unnamed,
     "modules": _main_module,
     "exit": _end,
     "slow": _slow,

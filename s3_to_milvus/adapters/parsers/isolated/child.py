@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from s3_to_milvus.adapters.parsers.isolated import sandbox
 from s3_to_milvus.adapters.parsers.isolated.wire import INLINE_BYTES, Answer, Job, attachment_head, encode_blocks
+from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Attachment, Block, Document
 from s3_to_milvus.errors import DocumentTooLarge, S3ToMilvusError
 from s3_to_milvus.ports import Parser
@@ -20,10 +21,10 @@ _BATCH_BLOCKS = 64
 _BATCH_CHARS = 65_536
 
 _parsers: dict[str, Parser] = {}
-_measures: list[str] = []
+_isolation: list[str] = []
 
 
-def start(memory_mb: int, folder: Path, targets: Mapping[str, Mapping[str, Any]]) -> None:
+def start(memory_mb: int, places: sandbox.Places, targets: Mapping[str, Mapping[str, Any]]) -> None:
     """Called once in each new child: load the parsers while everything may be read, then lock the door."""
     # The pool stops children by SIGTERM; a handler in Python would never run while C code hangs.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -33,17 +34,22 @@ def start(memory_mb: int, folder: Path, targets: Mapping[str, Mapping[str, Any]]
             _parser(target, options)
         except Exception:  # noqa: BLE001, S112 - the job that needs it reports it
             continue
-    _measures.extend(sandbox.enter(memory_mb, folder))
+    _isolation[:] = [sandbox.enter(memory_mb, places)]
 
 
 def run(job: Job) -> Answer:
-    """Parse one document (or check the parser). Failures come back as answers, so that they cross the border whole."""
+    """Parse one document, check the parser (no source), or tell how isolated this process is (no target).
+
+    Failures come back as answers, so that they cross the border whole.
+    """
     sandbox.allow_cpu_s(job.cpu_s)
     try:
+        if not job.target:
+            return Answer(title="".join(_isolation))
         parser = _parser(job.target, job.options)
         if job.source is None:
-            return Answer(title=f"{parser.check()}; child process with {', '.join(_measures)}")
-        return _answer(parser.parse(job.source), Path(job.spool))
+            return Answer(title=parser.check())
+        return _answer(parser.parse(job.source), Path(job.spool), job.source.limits)
     except S3ToMilvusError as exc:
         return Answer(error=(exc.code, exc.message, exc.hint))
     except MemoryError:
@@ -63,14 +69,14 @@ def _parser(target: str, options: Mapping[str, Any]) -> Parser:
     return _parsers[target]
 
 
-def _answer(document: Document, spool: Path) -> Answer:
+def _answer(document: Document, spool: Path, limits: DocumentLimits) -> Answer:
     """The document with its blocks inline, or in the spool where there are many; attachments always there."""
     with contextlib.closing(_Spool(spool)) as out:
         try:
-            for batch in _batches(document.blocks):
+            for batch in _batches(document.blocks, limits):
                 out.write(encode_blocks(batch))
             blocks = out.inline()
-            start = out.add_attachments(document.attachments)
+            start = out.add_attachments(document.attachments, limits)
         except OSError as exc:
             raise DocumentTooLarge(
                 f"The text of the document does not fit into the scratch folder: {exc.strerror}"
@@ -88,7 +94,7 @@ def _answer(document: Document, spool: Path) -> Answer:
 
 
 class _Spool:
-    """What is small stays in memory, the rest goes to a file that is made when it is needed."""
+    """What is small stays in memory, the rest goes to the file that the service made for it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -106,13 +112,14 @@ class _Spool:
         """All blocks, if they are few enough for the pipe; None: they are in the file."""
         return bytes(self._held) if self._file is None else None
 
-    def add_attachments(self, attachments: Iterable[Attachment]) -> int | None:
+    def add_attachments(self, attachments: Iterable[Attachment], limits: DocumentLimits) -> int | None:
         """Write them behind the blocks; where they begin, None without any."""
         start: int | None = None
-        for each in attachments:
+        for count, each in enumerate(attachments, 1):
             data = each.data if each.data is not None else each.path.read_bytes() if each.path else b""
             file = self._opened()
             start = file.tell() if start is None else start
+            limits.check_container(file.tell() - start + len(data), count)
             file.write(attachment_head(each.name, len(data)))
             file.write(data)
         return start
@@ -124,17 +131,19 @@ class _Spool:
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
-            self._file = self._path.open("xb")
+            self._file = self._path.open("r+b")
         return self._file
 
 
-def _batches(blocks: Iterable[Block]) -> Iterable[list[Block]]:
-    """Blocks in lists of bounded size."""
+def _batches(blocks: Iterable[Block], limits: DocumentLimits) -> Iterable[list[Block]]:
+    """Blocks in lists of bounded size. Raises `DocumentTooLarge`."""
     batch: list[Block] = []
-    size = 0
+    size = total = 0
     for block in blocks:
         batch.append(block)
-        size += len(block.text) + sum(len(cell) for row in block.rows for cell in row)
+        chars = len(block.text) + sum(len(cell) for row in block.rows for cell in row)
+        size, total = size + chars, total + chars
+        limits.check_text(total)
         if len(batch) >= _BATCH_BLOCKS or size >= _BATCH_CHARS:
             yield batch
             batch, size = [], 0

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from s3_to_milvus import errors
 from s3_to_milvus.adapters.parsers.isolated import child
 from s3_to_milvus.adapters.parsers.isolated.launch import parsing_context
+from s3_to_milvus.adapters.parsers.isolated.sandbox import Places
 from s3_to_milvus.adapters.parsers.isolated.wire import (
     INLINE_BYTES,
     Answer,
@@ -66,7 +67,6 @@ class ParsingPool:
         self._lock = threading.Lock()
         # A job is handed over only when a child is free for it, so its time starts at once and pipes never fill.
         self._slots = threading.BoundedSemaphore(options.workers)
-        self._numbers = count()
         self._targets: dict[str, dict[str, Any]] = {}
         self._preload: dict[str, None] = {child.__name__: None}
         self._pool: ProcessPool | None = None
@@ -98,18 +98,22 @@ class ParsingPool:
     def run(self, target: str, options: dict[str, Any], source: ParserInput | None) -> Document:
         """Do one job in a child. Raises what the parser raised, `ParserTimeout`, `ParserCrashed`."""
         with self._slots:
-            folder = self._own_folder().path
-            name = str(folder / f"{next(self._numbers)}")
-            spool, copy = Path(f"{name}.out"), Path(f"{name}.in")
+            places, name = self._own_folder().places, token_hex(16)
+            spool, copy = places.filled / name, places.given / name
             try:
+                spool.touch(mode=0o600)
                 given = source and _handed_over(source, copy)
                 job = Job(target, options, given, str(spool), 2 * self._options.timeout_s)
                 return _document(self._answer(job), spool)
             except OSError as exc:
-                raise Unavailable(f"The scratch folder {folder} cannot be used: {exc.strerror}") from exc
+                raise Unavailable(f"The scratch folder {places.filled} cannot be used: {exc.strerror}") from exc
             finally:
                 for path in (copy, spool):
                     path.unlink(missing_ok=True)
+
+    def isolation(self) -> str:
+        """How far children are shut off from everything else: full, partial or off, and by which measures."""
+        return self.run("", {}, None).title
 
     def close(self) -> None:
         """Stop all children, also those that hang; jobs under way end as `Unavailable`."""
@@ -174,12 +178,11 @@ class ParsingPool:
             if self._pool is None:
                 from pebble import ProcessPool
 
-                folder = self._folder.path if self._folder else self._scratch
                 self._pool = ProcessPool(
                     max_workers=self._options.workers,
                     max_tasks=_TASKS_PER_CHILD,
                     initializer=child.start,
-                    initargs=(self._options.memory_mb, folder, self._targets),
+                    initargs=(self._options.memory_mb, self._opened().places, self._targets),
                     context=parsing_context(list(self._preload)),
                 )
             return self._pool
@@ -189,9 +192,12 @@ class ParsingPool:
         with self._lock:
             if self._is_closed:
                 raise Unavailable("The service is stopping.")
-            if self._folder is None:
-                self._folder = _Folder(self._scratch)
-            return self._folder
+            return self._opened()
+
+    def _opened(self) -> "_Folder":
+        if self._folder is None:
+            self._folder = _Folder(self._scratch)
+        return self._folder
 
     def _discard(self, pool: "ProcessPool") -> None:
         """Replace a broken pool at the next job."""
@@ -242,6 +248,9 @@ class _Folder:
             with contextlib.suppress(OSError), _locked(left):
                 shutil.rmtree(left, ignore_errors=True)
         self.path = Path(tempfile.mkdtemp(prefix="parsing-", dir=scratch)).resolve()
+        self.places = Places(self.path / "given", self.path / "filled")
+        for place in self.places:
+            place.mkdir(mode=0o700)
         self._held = contextlib.ExitStack()
         self._held.enter_context(_locked(self.path))
 

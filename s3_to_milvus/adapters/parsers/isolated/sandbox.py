@@ -1,7 +1,6 @@
-"""What a parsing child may not do: grow without end, outlive the service, read other files, write elsewhere, use TCP.
+"""What a parsing child may not do: grow without end, outlive the service, reach other files, programs or the network.
 
-Every measure is best effort: `enter` returns those that are in force, so that `check` can tell. System call filters
-belong here, too.
+Every measure is best effort: `enter` returns those that are in force, so that the doctor can tell.
 """
 
 import contextlib
@@ -17,8 +16,11 @@ import sysconfig
 import tempfile
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["allow_cpu_s", "die_with_parent", "enter", "landlock_abi"]
+from s3_to_milvus.adapters.parsers.isolated.syscalls import filter_system_calls
+
+__all__ = ["Places", "allow_cpu_s", "die_with_parent", "enter", "landlock_abi"]
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
@@ -29,7 +31,9 @@ _MAX_FILE_BYTES = 1 << 30
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _TRUNCATE, _IOCTL = 1 << 14, 1 << 15
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
+_FILL = _READ_FILE | _WRITE_FILE | _TRUNCATE
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
+_LEVELS = ("off", "partial", "full")
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH")
 _READABLE = (
     "/usr/lib",
@@ -48,12 +52,22 @@ _READABLE = (
 )
 
 
-def enter(memory_mb: int, folder: Path) -> list[str]:
-    """Limit this process for good; ``folder`` is the only place it may write to. The measures in force, for people."""
-    os.environ.update({"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)})
+class Places(NamedTuple):
+    """The folders of a service's children: files to parse, and files to fill, which the service makes.
+
+    A child may open files there whose names it was told, but see no other names and make no files.
+    """
+
+    given: Path
+    filled: Path
+
+
+def enter(memory_mb: int, places: Places) -> str:
+    """Limit this process for good. How far it is shut off, full, partial or off, and by which measures, for people."""
+    os.environ.update({"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": str(places.filled)})
     for name in set(os.environ) - {*_KEPT_VARIABLES, "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TMPDIR"}:
         del os.environ[name]
-    tempfile.tempdir = str(folder)
+    tempfile.tempdir = str(places.filled)
     for kind, limit in (
         (resource.RLIMIT_AS, memory_mb << 20),
         (resource.RLIMIT_FSIZE, _MAX_FILE_BYTES),
@@ -61,7 +75,7 @@ def enter(memory_mb: int, folder: Path) -> list[str]:
         (resource.RLIMIT_CORE, 0),
     ):
         _limit(kind, limit)
-    measures = ["memory, file and time limits"]
+    measures = []
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         # One arena for all threads: arenas reserve address space, which is what the memory limit counts.
@@ -69,8 +83,11 @@ def enter(memory_mb: int, folder: Path) -> list[str]:
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         with contextlib.suppress(OSError):
-            measures.append(f"landlock {_landlock(libc, folder)}")
-    return measures
+            measures.append(f"landlock {_landlock(libc, places)}")
+        with contextlib.suppress(OSError):
+            filter_system_calls(libc)
+            measures.append("a filter of system calls")
+    return f"{_LEVELS[len(measures)]}: {', '.join(['limits of memory, files and time', *measures])}"
 
 
 def _limit(kind: int, value: int) -> None:
@@ -115,8 +132,8 @@ def landlock_abi() -> int:
     return max(0, int(ctypes.CDLL(None, use_errno=True).syscall(_SYS_CREATE_RULESET, None, 0, 1)))
 
 
-def _landlock(libc: ctypes.CDLL, folder: Path) -> int:
-    """Allow reading of libraries and writing to ``folder`` only, no TCP, no signals to others. Raises OSError."""
+def _landlock(libc: ctypes.CDLL, places: Places) -> int:
+    """Allow reading of libraries and what ``places`` promise only, no TCP, no signals to others. Raises OSError."""
     abi = landlock_abi()
     if abi < 1:
         raise OSError("no landlock")
@@ -125,7 +142,8 @@ def _landlock(libc: ctypes.CDLL, folder: Path) -> int:
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = _checked(libc.syscall(_SYS_CREATE_RULESET, struct.pack("QQQ", *fields), size, 0))
     try:
-        _allow(libc, ruleset, str(folder), handled & ~_EXECUTE)
+        _allow(libc, ruleset, str(places.given), _READ_FILE & handled)
+        _allow(libc, ruleset, str(places.filled), _FILL & handled)
         _allow(libc, ruleset, os.devnull, (_READ_FILE | _WRITE_FILE) & handled)
         for path in _readable():
             _allow(libc, ruleset, path, _READ & handled)
