@@ -34,8 +34,9 @@ def test_korean_and_english_in_one_picture() -> None:
 @needs_data
 def test_every_page_of_a_tiff() -> None:
     document = _parse("img_tika_multipage.tif")
-    assert document.page_count == 2
-    assert {block.page for block in document.blocks} == {1, 2}
+    assert (document.page_count, document.unread_pages) == (2, (1, 2))
+    for page in (1, 2):
+        assert {block.page for block in _parse("img_tika_multipage.tif", pages=(page,)).blocks} == {page}
 
 
 @needs_data

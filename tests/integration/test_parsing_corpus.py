@@ -13,8 +13,9 @@ from s3_to_milvus.adapters.parsers.isolated import ParsingPool
 from s3_to_milvus.adapters.parsers.pdf import PdfParser
 from s3_to_milvus.adapters.parsers.text import TextParser
 from s3_to_milvus.adapters.sniff import sniff
+from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
-from s3_to_milvus.errors import EncryptedDocument, ParserCrashed, PermanentError, UnreadableDocument
+from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, ParserCrashed, PermanentError, UnreadableDocument
 from s3_to_milvus.ports import Parser, ParserInput
 from s3_to_milvus.testing.contracts.parser import text_of
 from tests.support.corpus import corpus_file
@@ -213,3 +214,11 @@ def test_paths_are_never_trusted(boxed: Parser, tmp_path: Path) -> None:
     path.write_bytes(make_pdf([["A file with an odd name lies here."]]))
     source = ParserInput("application/pdf", "../../etc/passwd", path.stat().st_size, path=path)
     assert "odd name" in text_of(list(boxed.parse(source).blocks))
+
+
+def test_too_many_pages_are_refused_before_they_are_read() -> None:
+    limits = DocumentLimits(pages=3)
+    path = corpus_file("pdf_text_4p.pdf")
+    with pytest.raises(DocumentTooLarge, match="4 pages; 3 are allowed") as caught:
+        PdfParser().parse(ParserInput("application/pdf", "x", path.stat().st_size, path=path, limits=limits))
+    assert "S2M_PARSING__MAX_PAGES" in caught.value.hint

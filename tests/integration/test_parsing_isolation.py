@@ -177,6 +177,21 @@ def test_a_child_makes_no_files_and_sees_no_names(parser: Parser, command: str) 
 
 
 @_has_landlock
+def test_a_folder_that_a_parser_needs_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "words").write_text("words")
+    pool = ParsingPool(ParsingPool.Options(workers=1), tmp_path / "scratch")
+    options = {"folder": str(tmp_path / "data")}
+    parser = pool.wrap(TARGET, options, kind="hostile", fingerprint="1", media_types=frozenset({"text/plain"}))
+    try:
+        assert _say(parser, f"read {tmp_path / 'data' / 'words'}") == "words"
+        with pytest.raises(ParserCrashed, match="PermissionError"):
+            _say(parser, f"write {tmp_path / 'data' / 'words'}")
+    finally:
+        pool.close()
+
+
+@_has_landlock
 def test_a_child_cannot_change_what_it_was_given(parser: Parser, tmp_path: Path) -> None:
     path = tmp_path / "0001"
     path.write_text("overwrite")

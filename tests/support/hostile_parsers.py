@@ -28,9 +28,11 @@ class HostileParser:
         model_config = ConfigDict(extra="forbid")
 
         word: str = ""
+        folder: str = ""
 
     def __init__(self, options: Options) -> None:
         self._word = options.word
+        self.folders = (Path(options.folder),) if options.folder else ()
 
     def parse(self, source: ParserInput) -> Document:
         """Do it; the result is the text."""

@@ -63,7 +63,7 @@ class PdfParser:
         self._pdfium: Any = pypdfium2
 
     def parse(self, source: ParserInput) -> Document:
-        """The whole document is read; a password raises `EncryptedDocument`."""
+        """The whole document is read; a password raises `EncryptedDocument`, too many pages `DocumentTooLarge`."""
         # PDFium is not safe to enter from two threads at once.
         with _lock:
             document = self._open(source)
@@ -71,6 +71,7 @@ class PdfParser:
                 page_count = len(document)
                 if not page_count:
                     raise UnreadableDocument("The PDF has no pages that can be read.")
+                source.limits.check_pages(page_count)
                 title = clean_text(str(document.get_metadata_value("Title") or "")).strip()
                 pages, needs_ocr, warnings = self._markdown(source, page_count)
                 blocks: list[Block] = []

@@ -25,7 +25,10 @@ _isolation: list[str] = []
 
 
 def start(memory_mb: int, places: sandbox.Places, targets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Called once in each new child: load the parsers while everything may be read, then lock the door."""
+    """Called once in each new child: load the parsers while everything may be read, then lock the door.
+
+    Folders that a parser names in ``folders`` can still be read.
+    """
     # The pool stops children by SIGTERM; a handler in Python would never run while C code hangs.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sandbox.die_with_parent()
@@ -34,7 +37,8 @@ def start(memory_mb: int, places: sandbox.Places, targets: Mapping[str, Mapping[
             _parser(target, options)
         except Exception:  # noqa: BLE001, S112 - the job that needs it reports it
             continue
-    _isolation[:] = [sandbox.enter(memory_mb, places)]
+    folders = [str(folder) for parser in _parsers.values() for folder in getattr(parser, "folders", ())]
+    _isolation[:] = [sandbox.enter(memory_mb, places, folders)]
 
 
 def run(job: Job) -> Answer:

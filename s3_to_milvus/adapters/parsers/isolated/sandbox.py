@@ -14,6 +14,7 @@ import struct
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import NamedTuple
@@ -62,7 +63,7 @@ class Places(NamedTuple):
     filled: Path
 
 
-def enter(memory_mb: int, places: Places) -> str:
+def enter(memory_mb: int, places: Places, readable: Sequence[str] = ()) -> str:
     """Limit this process for good. How far it is shut off, full, partial or off, and by which measures, for people."""
     os.environ.update({"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": str(places.filled)})
     for name in set(os.environ) - {*_KEPT_VARIABLES, "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TMPDIR"}:
@@ -83,7 +84,7 @@ def enter(memory_mb: int, places: Places) -> str:
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         with contextlib.suppress(OSError):
-            measures.append(f"landlock {_landlock(libc, places)}")
+            measures.append(f"landlock {_landlock(libc, places, readable)}")
         with contextlib.suppress(OSError):
             filter_system_calls(libc)
             measures.append("a filter of system calls")
@@ -132,8 +133,8 @@ def landlock_abi() -> int:
     return max(0, int(ctypes.CDLL(None, use_errno=True).syscall(_SYS_CREATE_RULESET, None, 0, 1)))
 
 
-def _landlock(libc: ctypes.CDLL, places: Places) -> int:
-    """Allow reading of libraries and what ``places`` promise only, no TCP, no signals to others. Raises OSError."""
+def _landlock(libc: ctypes.CDLL, places: Places, readable: Sequence[str]) -> int:
+    """Allow reading of libraries, ``readable`` and what ``places`` promise only, no TCP, no signals. Raises OSError."""
     abi = landlock_abi()
     if abi < 1:
         raise OSError("no landlock")
@@ -145,7 +146,7 @@ def _landlock(libc: ctypes.CDLL, places: Places) -> int:
         _allow(libc, ruleset, str(places.given), _READ_FILE & handled)
         _allow(libc, ruleset, str(places.filled), _FILL & handled)
         _allow(libc, ruleset, os.devnull, (_READ_FILE | _WRITE_FILE) & handled)
-        for path in _readable():
+        for path in (*_readable(), *readable):
             _allow(libc, ruleset, path, _READ & handled)
         _checked(libc.syscall(_SYS_RESTRICT_SELF, ruleset, 0))
     finally:

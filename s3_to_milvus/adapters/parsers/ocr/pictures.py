@@ -2,35 +2,57 @@
 
 import io
 import math
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import ParserInput
 
-__all__ = ["frames", "rendered"]
+__all__ = ["frame_count", "frames", "rendered"]
 
 _MAX_PIXELS = 200_000_000
 _MAX_RENDERED_PIXELS = 40_000_000
 _SMALL_SIDE = 1_200
 
 
+def frame_count(source: ParserInput) -> int:
+    """How many frames an image has. Raises as `frames`."""
+    with _image(source) as image:
+        count = int(getattr(image, "n_frames", 1))
+    source.limits.check_pages(count)
+    return count
+
+
 def frames(source: ParserInput) -> Iterator[tuple[int, Any]]:
-    """Every frame of an image with its number from 1; those of ``source.pages`` only, where it names some."""
+    """Every frame of an image with its number from 1; those of ``source.pages`` only, where it names some.
+
+    Raises `UnreadableDocument`, `DocumentTooLarge`.
+    """
+    from PIL import ImageOps
+
+    with _image(source) as image:
+        for number in range(1, getattr(image, "n_frames", 1) + 1):
+            if source.pages is not None and number not in source.pages:
+                continue
+            image.seek(number - 1)
+            _check_size(image.width, image.height)
+            yield number, _prepared(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def _image(source: ParserInput) -> Iterator[Any]:
+    """The open image; what Pillow cannot read is named in our words."""
     from pi_heif import register_heif_opener
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     register_heif_opener()
-    Image.MAX_IMAGE_PIXELS = None  # checked below, with words of our own
+    Image.MAX_IMAGE_PIXELS = None  # checked by `frames`, with words of our own
     try:
         with Image.open(io.BytesIO(source.read())) as image:
-            for number in range(1, getattr(image, "n_frames", 1) + 1):
-                if source.pages is not None and number not in source.pages:
-                    continue
-                image.seek(number - 1)
-                _check_size(image.width, image.height)
-                yield number, _prepared(ImageOps.exif_transpose(image))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as exc:
+            yield image
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error) as exc:
         raise UnreadableDocument("The image is damaged or cut short.") from exc
 
 
