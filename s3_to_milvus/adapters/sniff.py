@@ -1,15 +1,45 @@
 """Reads the few pieces of a file that tell what it is, and asks `domain.media`."""
 
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
 from s3_to_milvus.domain.containers import OLE_MAGIC, ReadAt, ole_names, zip_names
-from s3_to_milvus.domain.media import detect
+from s3_to_milvus.domain.formats import Format
+from s3_to_milvus.domain.media import BINARY, PLAIN, detect
 
-__all__ = ["sniff"]
+__all__ = ["sniff", "sniffer"]
 
 _HEAD_BYTES = 1 << 16
 _TAIL_BYTES = 1 << 11
+_GENERAL = frozenset({PLAIN, BINARY, "application/zip", "application/x-ole-storage", "application/xml"})
+
+
+def sniffer(formats: Iterable[Format]) -> Callable[[bytes | None, Path | None, str], str]:
+    """As `sniff`, which these formats with a signature of their own refine: what was general is one of them then."""
+    own = [each for each in formats if each.signature is not None]
+
+    def refined(data: bytes | None, path: Path | None, file_name: str) -> str:
+        found = sniff(data, path, file_name)
+        if found not in _GENERAL or not own:
+            return found
+        suffix = file_name.rpartition(".")[2].lower() if "." in file_name else ""
+        head = data[:_HEAD_BYTES] if data is not None else _head(path)
+        for each in own:
+            if each.signature and head.startswith(each.signature):
+                return each.media_type
+            if each.signature == b"" and found == PLAIN and suffix in each.extensions:
+                return each.media_type
+        return found
+
+    return refined
+
+
+def _head(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
 
 
 def sniff(data: bytes | None, path: Path | None, file_name: str) -> str:

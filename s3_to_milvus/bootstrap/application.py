@@ -36,7 +36,7 @@ class Application:
 
     def __init__(self, settings: Settings, lock: DataLock, sources: Sequence[str]) -> None:
         from s3_to_milvus.adapters.clock import SystemClock
-        from s3_to_milvus.adapters.sniff import sniff
+        from s3_to_milvus.adapters.sniff import sniffer
         from s3_to_milvus.domain.media import describe
 
         self.settings = settings
@@ -49,10 +49,11 @@ class Application:
         clock = SystemClock()
         ledger = self._chosen.ledger()
         ledger.expire_all(clock.now())
+        parsers = self._chosen.parsers()
         parts = Parts(
             stores=self._stores,
-            parsers=self._chosen.parsers(),
-            sniff=sniff,
+            parsers=parsers,
+            sniff=sniffer(each for parser in parsers for each in parser.formats),
             describe=describe,
             splitter=self._chosen.splitter(),
             embedder=self._chosen.embedder(),

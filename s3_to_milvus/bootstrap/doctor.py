@@ -53,8 +53,9 @@ def _look(settings: Settings, chosen: Chosen) -> Iterator[Finding]:
         yield _try("vector store", lambda: _vectors(chosen))
         yield _try("ledger", lambda: _ledger(chosen))
     yield _try("embedder", lambda: chosen.embedder().check())
+    parsers = chosen.parsers()  # before the first child starts: it loads them while it still may
     yield _isolation(chosen)
-    yield from (_try(f"parser {parser.kind}", parser.check) for parser in chosen.parsers())
+    yield from (_try(f"parser {parser.kind}", parser.check) for parser in parsers)
     yield _try("journal", lambda: chosen.journal().check())
     for uri in settings.source:
         yield _try(f"source {uri}", partial(_source, chosen, uri))

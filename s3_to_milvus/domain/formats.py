@@ -12,6 +12,9 @@ class Format:
 
     ``has_tables``, ``has_headings``, ``has_pages``: whether the parser keeps them as such. ``is_ocr``: the text is
     read from pictures, always or for pages without text. ``limits``: what is not read, in a few words.
+
+    ``signature`` is for kinds that `domain.media` does not know: how every such file begins; ``b""``: text, told
+    from plain text by the extension only.
     """
 
     name: str
@@ -22,6 +25,7 @@ class Format:
     has_pages: bool = False
     is_ocr: bool = False
     limits: str = ""
+    signature: bytes | None = None
 
 
 def media_types_of(formats: Iterable[Format]) -> frozenset[str]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_milvus.adapters.sniff import sniff
+from s3_to_milvus.adapters.sniff import sniff, sniffer
+from s3_to_milvus.domain.formats import Format
 from s3_to_milvus.domain.media import BINARY, describe
 from tests.support.corpus import corpus_file
 from tests.support.pdfs import make_pdf
@@ -190,3 +191,17 @@ def _zip(members: dict[str, bytes]) -> bytes:
         for name, data in members.items():
             archive.writestr(name, data)
     return out.getvalue()
+
+
+def test_a_format_of_a_plugin_refines_what_is_general_only() -> None:
+    own = [
+        Format("Cards", "application/x-cards", ("card",), signature=b"CARD\x01"),
+        Format("Subtitles", "application/x-subrip", ("srt",), signature=b""),
+        Format("Known", "application/pdf", ("txt",)),
+    ]
+    sniff_own = sniffer(own)
+    assert sniff_own(b"CARD\x01\x00\xff\xfe" + bytes(range(256)), None, "a") == "application/x-cards"
+    assert sniff_own(b"1\nhello", None, "a.SRT") == "application/x-subrip"
+    assert sniff_own(b"hello", None, "a.txt") == "text/plain"
+    assert sniff_own(b"%PDF-1.7 ", None, "a.srt") == "application/pdf"
+    assert sniff_own(b"CAR", None, "a.card") == "text/plain"
