@@ -36,9 +36,11 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "html": f"{_HERE}.parsers.html:HtmlParser",
         "pdf": f"{_HERE}.parsers.pdf:PdfParser",
         "office": f"{_HERE}.parsers.office:OfficeParser",
+        "rtf": f"{_HERE}.parsers.rtf:RtfParser",
         "hwp": f"{_HERE}.parsers.hwp:HwpParser",
         "data": f"{_HERE}.parsers.data:DataParser",
         "mail": f"{_HERE}.parsers.mail:MailParser",
+        "zip": f"{_HERE}.parsers.archive:ArchiveParser",
         "ocr": f"{_HERE}.parsers.ocr:OcrParser",
     },
     "splitter": {

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from s3_to_milvus.errors import PermanentError
+
 __all__ = ["Attachment", "Block", "BlockKind", "Box", "Chunk", "Document", "PageSpan", "embedded_text"]
 
 
@@ -50,14 +52,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file inside a file: of an e-mail, a ZIP archive. Exactly one of ``data`` and ``path`` is set.
+    """A file inside a file: of an e-mail, a ZIP archive. Exactly one of ``data``, ``path`` and ``error`` is set.
 
     ``name`` is for people and titles, never opened. What ``path`` names is there until the next one is asked for.
+    ``error``: why it could not be taken out; the others can.
     """
 
     name: str
     data: bytes | None = None
     path: Path | None = None
+    error: PermanentError | None = None
 
 
 @dataclass(frozen=True, slots=True)

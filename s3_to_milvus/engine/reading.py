@@ -88,6 +88,8 @@ class Reading:
     def _attached(self, attachment: Attachment, source: ParserInput, *, depth: int) -> Iterator[Block]:
         is_named = False
         try:
+            if attachment.error is not None:
+                raise attachment.error
             inner = self._input(attachment, source)
             document = self._readers.require(inner.media_type).parse(inner)
             self.warnings += [f"{attachment.name}: {warning}" for warning in document.warnings]

@@ -211,7 +211,9 @@ class Settings(BaseSettings):
     events: AdaptersSettings = AdaptersSettings(kind=("watch",))
     """What tells about changes between two scans."""
     parsing: ParsingSettings = ParsingSettings()
-    parser: AdaptersSettings = AdaptersSettings(kind=("text", "html", "pdf", "office", "hwp", "data", "mail", "ocr"))
+    parser: AdaptersSettings = AdaptersSettings(
+        kind=("text", "html", "pdf", "office", "rtf", "hwp", "data", "mail", "ocr")
+    )
     """What reads documents."""
     splitter: AdapterSettings = AdapterSettings(kind="blocks")
     """What cuts documents into chunks."""

@@ -124,7 +124,7 @@ class _Spool:
             file = self._opened()
             start = file.tell() if start is None else start
             limits.check_container(file.tell() - start + len(data), count)
-            file.write(attachment_head(each.name, len(data)))
+            file.write(attachment_head(each, len(data)))
             file.write(data)
         return start
 

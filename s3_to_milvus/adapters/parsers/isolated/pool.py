@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from s3_to_milvus import errors
 from s3_to_milvus.adapters.parsers.isolated import child
 from s3_to_milvus.adapters.parsers.isolated.launch import parsing_context
 from s3_to_milvus.adapters.parsers.isolated.sandbox import Places
@@ -28,6 +27,7 @@ from s3_to_milvus.adapters.parsers.isolated.wire import (
     StoredAttachments,
     StoredBlocks,
     decode_blocks,
+    error_of,
 )
 from s3_to_milvus.domain.documents import Document
 from s3_to_milvus.domain.formats import Format
@@ -41,9 +41,6 @@ __all__ = ["ParsingPool"]
 
 _TASKS_PER_CHILD = 50
 _GRACE_S = 30.0
-_BY_CODE: dict[str, type[S3ToMilvusError]] = {
-    each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, S3ToMilvusError)
-}
 
 
 class ParsingPool:
@@ -322,4 +319,4 @@ def _error(code: str, message: str, hint: str, traceback: str) -> S3ToMilvusErro
         error = ParserCrashed(message)
         error.add_note(traceback)
         return error
-    return _BY_CODE.get(code, ParserCrashed)(message, hint=hint)
+    return error_of(code, message, hint)

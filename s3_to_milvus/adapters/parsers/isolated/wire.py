@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from s3_to_milvus import errors
 from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Box
+from s3_to_milvus.errors import ParserCrashed, PermanentError, S3ToMilvusError
 from s3_to_milvus.ports import ParserInput
 
 __all__ = [
@@ -22,12 +24,16 @@ __all__ = [
     "attachment_head",
     "decode_blocks",
     "encode_blocks",
+    "error_of",
 ]
 
 INLINE_BYTES = 32_768
 """What is smaller goes through the pipe (half of what a pipe holds), the rest through a file."""
 
 _HELD_BYTES = 1 << 20
+_BY_CODE: dict[str, type[S3ToMilvusError]] = {
+    each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, S3ToMilvusError)
+}
 _KINDS = {kind.value: kind for kind in BlockKind}
 
 
@@ -83,9 +89,15 @@ def decode_blocks(line: bytes) -> Iterator[Block]:
         yield Block(_KINDS[kind], text, level, cells, has_header, page, Box(*box) if box else None)
 
 
-def attachment_head(name: str, size_bytes: int) -> bytes:
+def error_of(code: str, message: str, hint: str) -> S3ToMilvusError:
+    """The error that was raised on the other side."""
+    return _BY_CODE.get(code, ParserCrashed)(message, hint=hint)
+
+
+def attachment_head(attachment: Attachment, size_bytes: int) -> bytes:
     """The line that stands before the bytes of an attachment."""
-    return json.dumps({"name": name, "size": size_bytes}).encode() + b"\n"
+    error = attachment.error and (attachment.error.code, attachment.error.message, attachment.error.hint)
+    return json.dumps({"name": attachment.name, "size": size_bytes, "error": error}).encode() + b"\n"
 
 
 class StoredBlocks:
@@ -127,6 +139,10 @@ class StoredAttachments:
             fields = json.loads(head)
             position += len(head) + fields["size"]
             number += 1
+            if fields["error"]:
+                error = error_of(*fields["error"])
+                yield Attachment(fields["name"], error=error if isinstance(error, PermanentError) else None)
+                continue
             if fields["size"] <= _HELD_BYTES:
                 yield Attachment(fields["name"], self._file.read(fields["size"]))
                 continue
