@@ -36,6 +36,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "html": f"{_HERE}.parsers.html:HtmlParser",
         "pdf": f"{_HERE}.parsers.pdf:PdfParser",
         "office": f"{_HERE}.parsers.office:OfficeParser",
+        "opendocument": f"{_HERE}.parsers.opendocument:OpenDocumentParser",
         "rtf": f"{_HERE}.parsers.rtf:RtfParser",
         "hwp": f"{_HERE}.parsers.hwp:HwpParser",
         "data": f"{_HERE}.parsers.data:DataParser",

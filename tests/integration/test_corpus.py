@@ -21,7 +21,6 @@ CP949_TEXT = "똠방각하는 펲시콜라를 마시며 햏자들과 찦차를 �
 UNSUPPORTED = {
     "Outlook messages (MSG)": ("msg_attach.msg",),
     "EPUB books": ("epub_winter.epub",),
-    "OpenDocument texts (ODT)": ("odt_doc.odt",),
     "Jupyter notebooks": ("ipynb_test.ipynb",),
     "Files of unknown binary content": ("bin_random.bin",),
 }
@@ -34,7 +33,7 @@ INDEXED = {
     *("ppt_chart.pptx", "ppt_sample.pptx", "ppt_legacy.ppt", "xls_multi.xlsx", "xls_inflated.xlsx", "xls_legacy.xls"),
     *("hwp_sample5017.hwp", "hwp_footnote.hwp", "hwp_tika_dist.hwp"),
     *("hwpx_plan.hwpx", "hwpx_table.hwpx", "hwpx_gov_notice.hwpx"),
-    "rtf_heading.rtf",
+    *("rtf_heading.rtf", "odt_doc.odt"),
     *("eml_attach.eml", "eml_family.eml", "txt_cp949.xml", "csv_stanley_utf16.csv", "csv_mskanji.csv"),
 }
 BY_OCR = {"img_en_ko.png", "img_paper.jpg", "img_da1p.heic", "img_tika_multipage.tif", "pdf_scanned_flat.pdf"}

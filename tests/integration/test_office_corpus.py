@@ -1,12 +1,15 @@
 """Facts about real Office and HWP files that must come out of their parsers."""
 
+from dataclasses import replace
+
 import pytest
 
 from s3_to_milvus.adapters.parsers.hwp import HwpParser
 from s3_to_milvus.adapters.parsers.office import OfficeParser
 from s3_to_milvus.adapters.sniff import sniff
+from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Block, BlockKind
-from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
+from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import Parser, ParserInput
 from s3_to_milvus.testing.contracts.parser import text_of
 from tests.support.corpus import corpus_file
@@ -116,3 +119,13 @@ def test_a_cut_hwp_is_no_silent_success() -> None:
     data = corpus_file("hwp_sample5017.hwp").read_bytes()[:20_000]
     with pytest.raises(UnreadableDocument):
         HwpParser().parse(ParserInput("application/x-hwp", "cut.hwp", len(data), data=data))
+
+
+def test_an_hwpx_document_opens_with_its_password() -> None:
+    path = corpus_file("hwpx_password123456.hwpx")
+    source = ParserInput("application/hwp+zip", "x", path.stat().st_size, path=path, passwords=("wrong", "123456"))
+    assert next(iter(HwpParser().parse(source).blocks)).text == "한글 97 안내문"
+    with pytest.raises(EncryptedDocument, match="HWPX document is protected by a password"):
+        HwpParser().parse(replace(source, passwords=("wrong",)))
+    with pytest.raises(DocumentTooLarge):
+        HwpParser().parse(replace(source, limits=DocumentLimits(unpacked_bytes=200_000)))

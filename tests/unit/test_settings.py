@@ -44,7 +44,18 @@ def test_with_no_setting_everything_is_local(read: Load) -> None:
     assert settings.vector_store.kind == "milvus"
     assert settings.ledger.kind == "sqlite"
     assert settings.journal.kind == "log"
-    assert settings.parser.kind == ("text", "html", "pdf", "office", "rtf", "hwp", "data", "mail", "ocr")
+    assert settings.parser.kind == (
+        "text",
+        "html",
+        "pdf",
+        "office",
+        "opendocument",
+        "rtf",
+        "hwp",
+        "data",
+        "mail",
+        "ocr",
+    )
     assert {each.source for each in explain(settings)} == {"default"}
 
 

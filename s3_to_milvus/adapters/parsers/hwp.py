@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from s3_to_milvus.adapters.package_passwords import decrypted_package
 from s3_to_milvus.adapters.zipped import open_zip
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
@@ -20,6 +21,7 @@ from s3_to_milvus.ports import ParserInput
 __all__ = ["HwpParser"]
 
 _HWP, _HWPX = "application/x-hwp", "application/hwp+zip"
+_HWPX_NAME = "HWPX document"
 _HWP3_MAGIC = b"HWP Document File V3.00"
 
 
@@ -33,10 +35,10 @@ class HwpParser:
 
         model_config = ConfigDict(extra="forbid")
 
-    fingerprint = fingerprint_of("hwp-1", version("hwp2markdown"))
+    fingerprint = fingerprint_of("hwp-2", version("hwp2markdown"))
     formats: tuple[Format, ...] = (
         Format("HWP 5", _HWP, ("hwp",), has_tables=True, has_headings=True, limits="not HWP 3, not with a password"),
-        Format("HWPX", _HWPX, ("hwpx",), has_tables=True, has_headings=True, limits="not with a password"),
+        Format("HWPX", _HWPX, ("hwpx",), has_tables=True, has_headings=True),
     )
     media_types = media_types_of(formats)
     page_media_types: frozenset[str] = frozenset()
@@ -59,7 +61,8 @@ class HwpParser:
                 hint="Open it with Hancom Office and save it as HWP 5 or HWPX, then upload it once more.",
             )
         if data.startswith(b"PK"):
-            open_zip(source, "HWPX document").close()
+            with open_zip(source, _HWPX_NAME) as archive:
+                data = decrypted_package(archive, source.passwords, _HWPX_NAME, source.limits) or data
         found = self._blocks(data)
         blocks = list(_converted(found))
         if not blocks and source.media_type == _HWP and len(data) % 512:

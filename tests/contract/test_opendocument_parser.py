@@ -1,0 +1,243 @@
+"""The parser of OpenDocument keeps the contract: texts, spreadsheets, presentations, passwords, hostile content."""
+
+import base64
+import hashlib
+import io
+import time
+import zipfile
+import zlib
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from s3_to_milvus.adapters.parsers.opendocument import OpenDocumentParser
+from s3_to_milvus.adapters.sniff import sniff
+from s3_to_milvus.domain.document_limits import DocumentLimits
+from s3_to_milvus.domain.documents import Block, BlockKind, Document
+from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
+from s3_to_milvus.ports import Parser, ParserInput
+from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
+from tests.support.corpus import corpus_file
+
+_OPEN = "application/vnd.oasis.opendocument."
+_ODT, _ODS, _ODP = _OPEN + "text", _OPEN + "spreadsheet", _OPEN + "presentation"
+_URN = "urn:oasis:names:tc:opendocument:xmlns:"
+_SPACES = " ".join(
+    f'xmlns:{prefix}="{_URN}{name}:1.0"'
+    for prefix, name in {
+        "office": "office",
+        "text": "text",
+        "table": "table",
+        "draw": "drawing",
+        "presentation": "presentation",
+        "svg": "svg-compatible",
+    }.items()
+)
+
+
+def _content(body: str, prolog: str = "") -> bytes:
+    spaces = f'{_SPACES} xmlns:xlink="http://www.w3.org/1999/xlink"'
+    text = f"<office:document-content {spaces}><office:body>{body}</office:body></office:document-content>"
+    return f'<?xml version="1.0" encoding="UTF-8"?>{prolog}{text}'.encode()
+
+
+def _package(kind: str, content: bytes, **parts: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", kind, zipfile.ZIP_STORED)
+        archive.writestr("content.xml", content)
+        for name, data in parts.items():
+            archive.writestr(name.replace("__", "/"), data)
+    return buffer.getvalue()
+
+
+def _file(kind: str, body: str) -> bytes:
+    return _package(kind, _content(body))
+
+
+def _read(data: bytes, kind: str = _ODT, **more: object) -> Document:
+    assert sniff(data, None, "a") == kind
+    return OpenDocumentParser().parse(ParserInput(kind, "a", len(data), data=data, **more))  # type: ignore[arg-type]
+
+
+_META = (
+    '<m xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>휴가 규정</dc:title><dc:language>ko-KR</dc:language></m>'
+)
+_TEXT = _package(
+    _ODT,
+    _content(
+        "<office:text><text:tracked-changes><text:p>deleted</text:p></text:tracked-changes>"
+        '<text:h text:outline-level="2">제1장  총칙</text:h>'
+        "<text:p>본문\n  이어짐<text:s text:c='2'/>끝<text:note><text:note-citation>1</text:note-citation>"
+        "<text:note-body><text:p>각주입니다</text:p></text:note-body></text:note>이고<text:line-break/>다음.</text:p>"
+        "<text:list><text:list-item><text:p>첫째</text:p><text:list><text:list-item><text:p>둘째</text:p>"
+        "</text:list-item></text:list></text:list-item></text:list>"
+        "<text:p>앞<draw:frame><svg:desc>사진 설명</svg:desc><draw:text-box><text:p>상자</text:p></draw:text-box>"
+        "</draw:frame>뒤<office:annotation><text:p>comment</text:p></office:annotation></text:p>"
+        "<table:table><table:table-row><table:table-cell><text:p>이름</text:p></table:table-cell>"
+        "<table:table-cell><text:p>일수</text:p></table:table-cell></table:table-row>"
+        "<table:table-row><table:table-cell><text:p>연차</text:p><text:p>휴가</text:p></table:table-cell>"
+        "<table:table-cell><text:p>15</text:p></table:table-cell></table:table-row></table:table></office:text>"
+    ),
+    **{"meta.xml": _META.encode()},
+)
+
+
+class TestOpenDocumentParser(ParserContract):
+    @pytest.fixture
+    def parser(self) -> Parser:
+        return OpenDocumentParser()
+
+    @pytest.fixture
+    def sample(self) -> Sample:
+        phrases = (
+            "제1장 총칙",
+            "본문 이어짐 끝이고 다음.",
+            "각주입니다",
+            "첫째 둘째",
+            "앞뒤",
+            "상자",
+            "이름 일수 연차 휴가 15",
+        )
+        return Sample(_TEXT, _ODT, phrases)
+
+    @pytest.fixture
+    def damaged(self) -> Sample | None:
+        return Sample(_file(_ODT, "<text:p>cut")[:-60], _ODT)
+
+    @pytest.fixture
+    def blank(self) -> Sample | None:
+        return Sample(_file(_ODT, "<office:text><text:p/></office:text>"), _ODT)
+
+
+def test_a_text_has_structure() -> None:
+    document = _read(_TEXT)
+    blocks = list(document.blocks)
+    assert (document.title, document.language) == ("휴가 규정", "ko")
+    assert blocks[0] == Block(BlockKind.HEADING, "제1장 총칙", level=2)
+    assert [block.text for block in blocks if block.kind is BlockKind.LIST_ITEM] == ["첫째", "둘째"]
+    assert [block.text for block in blocks if block.kind is BlockKind.FIGURE] == ["사진 설명"]
+    assert [block.rows for block in blocks if block.kind is BlockKind.TABLE] == [
+        (("이름", "일수"), ("연차 휴가", "15"))
+    ]
+    assert not {"comment", "deleted"} & set(text_of(blocks).split())
+
+
+def test_sheets_stand_under_their_names_and_repeats_stay_small() -> None:
+    body = (
+        '<office:spreadsheet><table:table table:name="시트 1">'
+        "<table:table-row><table:table-cell><text:p>a</text:p></table:table-cell>"
+        "<table:table-cell table:number-columns-repeated='2'><text:p>b</text:p></table:table-cell>"
+        "<table:table-cell table:number-columns-repeated='16380'/></table:table-row>"
+        "<table:table-row table:number-rows-repeated='1048000'><table:table-cell"
+        " table:number-columns-repeated='16384'/></table:table-row>"
+        "<table:table-row><table:table-cell office:value='7'/><table:covered-table-cell/>"
+        "<table:table-cell><text:p>c</text:p></table:table-cell></table:table-row>"
+        "<table:table-row table:number-rows-repeated='99999999999999'><table:table-cell"
+        " table:number-columns-repeated='4000000'><text:p>x</text:p></table:table-cell></table:table-row>"
+        "</table:table></office:spreadsheet>"
+    )
+    heading, *tables = _read(_file(_ODS, body), _ODS).blocks
+    assert (heading.text, heading.level) == ("시트 1", 2)
+    rows = tables[0].rows
+    assert rows[0][:3] == ("a", "b", "b")
+    assert rows[1][:3] == ("7", "", "c")
+    assert sum(len(table.rows) for table in tables) < 200
+
+
+def test_slides_are_pages() -> None:
+    slide = (
+        "<draw:page><draw:frame presentation:class='title'><draw:text-box><text:p>제목 {0}</text:p></draw:text-box>"
+        "</draw:frame><draw:frame presentation:class='outline'><draw:text-box><text:list><text:list-item>"
+        "<text:p>요점 {0}</text:p></text:list-item></text:list></draw:text-box></draw:frame>"
+        "<presentation:notes><draw:frame presentation:class='page-number'><draw:text-box><text:p>{0}</text:p>"
+        "</draw:text-box></draw:frame><draw:frame presentation:class='notes'><draw:text-box><text:p>노트</text:p>"
+        "</draw:text-box></draw:frame></presentation:notes></draw:page>"
+    )
+    body = f"<office:presentation>{slide.format(1)}{slide.format(2)}</office:presentation>"
+    document = _read(_file(_ODP, body), _ODP)
+    assert document.page_count == 2
+    assert [(block.kind.value, block.text, block.page) for block in document.blocks] == [
+        (kind, text, page)
+        for page in (1, 2)
+        for kind, text in (("heading", f"제목 {page}"), ("list_item", f"요점 {page}"), ("paragraph", "노트"))
+    ]
+
+
+def test_the_data_of_a_chart_is_a_table() -> None:
+    chart = _content(
+        "<table:table><table:table-row><table:table-cell><text:p>분기</text:p></table:table-cell>"
+        "<table:table-cell><text:p>매출</text:p></table:table-cell></table:table-row></table:table>"
+    )
+    body = (
+        "<office:text><text:p>앞<draw:frame><draw:object xlink:href='./Object 1'/></draw:frame></text:p></office:text>"
+    )
+    blocks = list(_read(_package(_ODT, _content(body), **{"Object 1__content.xml": chart})).blocks)
+    assert [block.text for block in blocks] == ["앞", ""]
+    assert blocks[1].rows == (("분기", "매출"),)
+
+
+def _locked(content: bytes, password: str) -> bytes:
+    """As LibreOffice writes it for OpenDocument 1.2: compressed, AES-256 in CBC mode, a key by PBKDF2."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(content) + packer.flush()
+    packed += bytes(15 - len(packed) % 16) + bytes([16 - len(packed) % 16])
+    vector, salt = bytes(range(16)), bytes(range(16, 32))
+    key = hashlib.pbkdf2_hmac("sha1", hashlib.sha256(password.encode()).digest(), salt, 1_000, 32)
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).encryptor()
+    manifest = (
+        f'<manifest:manifest xmlns:manifest="{_URN}manifest:1.0"><manifest:file-entry manifest:full-path="content.xml" '
+        f'manifest:size="{len(content)}"><manifest:encryption-data><manifest:algorithm manifest:algorithm-name='
+        '"http://www.w3.org/2001/04/xmlenc#aes256-cbc" manifest:initialisation-vector="'
+        f'{base64.b64encode(vector).decode()}"/><manifest:key-derivation manifest:key-derivation-name="PBKDF2" '
+        f'manifest:key-size="32" manifest:iteration-count="1000" manifest:salt="{base64.b64encode(salt).decode()}"/>'
+        '<manifest:start-key-generation manifest:start-key-generation-name="http://www.w3.org/2000/09/xmldsig#sha256"/>'
+        "</manifest:encryption-data></manifest:file-entry></manifest:manifest>"
+    )
+    return _package(
+        _ODT, encryptor.update(packed) + encryptor.finalize(), **{"META-INF__manifest.xml": manifest.encode()}
+    )
+
+
+def test_a_password_opens_it() -> None:
+    data = _locked(_content("<office:text><text:p>비밀</text:p></office:text>"), "호랑이")
+    assert text_of(list(_read(data, passwords=("사자", "호랑이")).blocks)) == "비밀"
+    with pytest.raises(EncryptedDocument, match="ODT document is protected"):
+        _read(data, passwords=("사자",))
+
+
+def test_encryption_that_is_not_ours_says_so() -> None:
+    with zipfile.ZipFile(io.BytesIO(_locked(_content(""), "x"))) as archive:
+        manifest = archive.read("META-INF/manifest.xml").replace(b"aes256-cbc", b"aes256-gcm")
+    with pytest.raises(EncryptedDocument, match="in a way that is not read"):
+        _read(_package(_ODT, b"x", **{"META-INF__manifest.xml": manifest}), passwords=("x",))
+
+
+def test_entities_are_not_followed() -> None:
+    laughs = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
+    prolog = f'<!DOCTYPE x [<!ENTITY a0 "ha"><!ENTITY file SYSTEM "file:///etc/passwd">{laughs}]>'
+    began = time.process_time()
+    body = "<office:text><text:p>&a11;</text:p><text:p>&file;</text:p><text:p>end</text:p></office:text>"
+    try:
+        text = text_of(list(_read(_package(_ODT, _content(body, prolog))).blocks))
+    except UnreadableDocument:
+        text = ""
+    assert len(text) < 1_000
+    assert "root" not in text
+    assert time.process_time() - began < 10
+
+
+def test_depth_is_no_matter() -> None:
+    body = f"<office:text>{'<text:span>' * 100_000}<text:p>deep</text:p>{'</text:span>' * 100_000}</office:text>"
+    assert text_of(list(_read(_file(_ODT, body)).blocks)) == "deep"
+
+
+def test_a_bomb_is_refused_by_what_it_declares() -> None:
+    with pytest.raises(DocumentTooLarge):
+        _read(_file(_ODT, " " * (3 << 20)), limits=DocumentLimits(unpacked_bytes=2 << 20))
+
+
+def test_the_corpus_has_its_lists_and_headings() -> None:
+    blocks = list(_read(corpus_file("odt_doc.odt").read_bytes()).blocks)
+    assert ("heading", "Heading level 2: A", 2) in [(block.kind.value, block.text, block.level) for block in blocks]
+    assert "bullet list 2.2.1" in [block.text for block in blocks if block.kind is BlockKind.LIST_ITEM]
