@@ -40,6 +40,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "rtf": f"{_HERE}.parsers.rtf:RtfParser",
         "hwp": f"{_HERE}.parsers.hwp:HwpParser",
         "data": f"{_HERE}.parsers.data:DataParser",
+        "book": f"{_HERE}.parsers.book:BookParser",
         "mail": f"{_HERE}.parsers.mail:MailParser",
         "zip": f"{_HERE}.parsers.archive:ArchiveParser",
         "ocr": f"{_HERE}.parsers.ocr:OcrParser",

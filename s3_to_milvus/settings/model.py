@@ -212,7 +212,7 @@ class Settings(BaseSettings):
     """What tells about changes between two scans."""
     parsing: ParsingSettings = ParsingSettings()
     parser: AdaptersSettings = AdaptersSettings(
-        kind=("text", "html", "pdf", "office", "opendocument", "rtf", "hwp", "data", "mail", "ocr")
+        kind=("text", "html", "pdf", "office", "opendocument", "rtf", "hwp", "data", "book", "mail", "ocr")
     )
     """What reads documents."""
     splitter: AdapterSettings = AdapterSettings(kind="blocks")

@@ -19,9 +19,6 @@ NFC_NAME = unicodedata.normalize("NFC", "인사/휴가 규정.txt")
 CP949_TEXT = "똠방각하는 펲시콜라를 마시며 햏자들과 찦차를 탔다."
 
 UNSUPPORTED = {
-    "Outlook messages (MSG)": ("msg_attach.msg",),
-    "EPUB books": ("epub_winter.epub",),
-    "Jupyter notebooks": ("ipynb_test.ipynb",),
     "Files of unknown binary content": ("bin_random.bin",),
 }
 INDEXED = {
@@ -33,7 +30,7 @@ INDEXED = {
     *("ppt_chart.pptx", "ppt_sample.pptx", "ppt_legacy.ppt", "xls_multi.xlsx", "xls_inflated.xlsx", "xls_legacy.xls"),
     *("hwp_sample5017.hwp", "hwp_footnote.hwp", "hwp_tika_dist.hwp"),
     *("hwpx_plan.hwpx", "hwpx_table.hwpx", "hwpx_gov_notice.hwpx"),
-    *("rtf_heading.rtf", "odt_doc.odt"),
+    *("rtf_heading.rtf", "odt_doc.odt", "epub_winter.epub", "ipynb_test.ipynb", "msg_attach.msg"),
     *("eml_attach.eml", "eml_family.eml", "txt_cp949.xml", "csv_stanley_utf16.csv", "csv_mskanji.csv"),
 }
 BY_OCR = {"img_en_ko.png", "img_paper.jpg", "img_da1p.heic", "img_tika_multipage.tif", "pdf_scanned_flat.pdf"}

@@ -53,6 +53,7 @@ def test_with_no_setting_everything_is_local(read: Load) -> None:
         "rtf",
         "hwp",
         "data",
+        "book",
         "mail",
         "ocr",
     )

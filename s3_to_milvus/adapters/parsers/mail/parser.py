@@ -1,4 +1,4 @@
-"""E-mails as they were sent (EML): headers, the body, and the attached files."""
+"""E-mails: headers, the body, and the attached files."""
 
 import contextlib
 import re
@@ -9,17 +9,18 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from s3_to_milvus.adapters.html_pages import read_html
+from s3_to_milvus.adapters.parsers.mail.outlook import message_of
 from s3_to_milvus.domain.charsets import charset_of, clean_text, python_charset
 from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
-from s3_to_milvus.domain.html_blocks import HtmlBlocks
 from s3_to_milvus.domain.plain import paragraphs
 from s3_to_milvus.errors import UnreadableDocument
 from s3_to_milvus.ports import ParserInput
 
 __all__ = ["MailParser"]
 
-_EML = "message/rfc822"
+_EML, _MSG = "message/rfc822", "application/vnd.ms-outlook"
 _NAMED = ("From", "To", "Cc", "Date")
 _ANY_HEADER = re.compile(rb"^[A-Za-z][A-Za-z0-9-]*:", re.MULTILINE)
 
@@ -35,26 +36,22 @@ class MailParser:
         model_config = ConfigDict(extra="forbid")
 
     # Raise it whenever the same file would give other blocks.
-    fingerprint = "mail-1"
+    fingerprint = "mail-2"
     formats: tuple[Format, ...] = (
         Format("E-mail", _EML, ("eml",), has_tables=True, has_headings=True, limits="attachments by their own kind"),
+        Format("Outlook message", _MSG, ("msg",), has_tables=True, has_headings=True, limits="attachments likewise"),
     )
     media_types = media_types_of(formats)
     page_media_types: frozenset[str] = frozenset()
-    preload = ("lxml.etree", "email.policy")
+    preload = ("lxml.etree", "email.policy", "olefile")
 
     def __init__(self, options: Options | None = None) -> None:
-        from lxml import etree
-
         self._options = options or self.Options()
-        self._etree: Any = etree
 
     def parse(self, source: ParserInput) -> Document:
-        """The whole mail is held in memory. Raises `UnreadableDocument` for bytes without any header."""
+        """The whole mail is held in memory. Raises `UnreadableDocument` for what is none."""
         data = source.read()
-        if data.strip() and not _ANY_HEADER.search(data[:65_536]):
-            raise UnreadableDocument("The e-mail has no headers: it is damaged or none.")
-        message = message_from_bytes(data, _class=EmailMessage, policy=policy.default.clone(raise_on_defect=False))
+        message: Any = message_of(data) if source.media_type == _MSG else _sent(data)
         subject = _header(message, "Subject")
         blocks = [Block(BlockKind.HEADING, subject[:2_000], level=1)] if subject else []
         lines = [f"{name}: {value[:2_000]}" for name in _NAMED if (value := _header(message, name))]
@@ -63,7 +60,7 @@ class MailParser:
         body = message.get_body(("plain", "html")) if isinstance(message, EmailMessage) else None
         if body is not None:
             blocks += self._body(body)
-        return Document(blocks, _EML, title=subject[:500], attachments=_attachments(message, body))
+        return Document(blocks, source.media_type, title=subject[:500], attachments=_attachments(message, body))
 
     def check(self) -> str:
         """Nothing is needed from outside."""
@@ -73,16 +70,18 @@ class MailParser:
         """Paragraphs of plain text, or the blocks of a page."""
         text = clean_text(_text(body))
         if body.get_content_type() == "text/html":
-            target = HtmlBlocks()
-            parser = self._etree.HTMLParser(target=target, encoding="utf-8", huge_tree=True)
-            with contextlib.suppress(self._etree.LxmlError, ValueError):
-                parser.feed(text.encode())
-                parser.close()
-            target.close()
-            yield from target.blocks
+            with contextlib.suppress(UnreadableDocument):
+                yield from read_html(text).blocks
             return
         for part in paragraphs((text,)):
             yield Block(BlockKind.PARAGRAPH, part)
+
+
+def _sent(data: bytes) -> Any:
+    """An e-mail as it was sent."""
+    if data.strip() and not _ANY_HEADER.search(data[:65_536]):
+        raise UnreadableDocument("The e-mail has no headers: it is damaged or none.")
+    return message_from_bytes(data, _class=EmailMessage, policy=policy.default.clone(raise_on_defect=False))
 
 
 def _header(message: Any, name: str) -> str:
