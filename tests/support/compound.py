@@ -56,32 +56,21 @@ def compound_file(tree: Tree) -> bytes:
     )
     mini_start = large.add(mini_table)
     directory = large.add(b"".join(map(_packed, entries)))
+    return _joined(large, directory, mini_start, len(mini_table) // _SECTOR)
+
+
+def _joined(large: _Chains, directory: int, mini_start: int, mini_sectors: int) -> bytes:
+    """Header, sectors, and the table of sectors, which lists itself."""
     fat_count = 1
     while fat_count * 128 < len(large.table) + fat_count:
         fat_count += 1
     fat_start = len(large.table)
     table = [*large.table, *[_FAT] * fat_count]
     fat = b"".join(struct.pack("<I", each) for each in table).ljust(fat_count * _SECTOR, b"\xff")
-    header = struct.pack(
-        "<8s16xHHHHH6xIIIIIIIIII",
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        0x3E,
-        3,
-        0xFFFE,
-        9,
-        6,
-        0,
-        fat_count,
-        directory,
-        0,
-        _CUTOFF,
-        mini_start,
-        len(mini_table) // _SECTOR,
-        _END,
-        0,
-        fat_start,
-    )
-    places = b"".join(struct.pack("<I", fat_start + at) for at in range(1, fat_count))
+    magic = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+    numbers = (0, fat_count, directory, 0, _CUTOFF, mini_start, mini_sectors, _END, 0)
+    header = struct.pack("<8s16xHHHHH6x9I", magic, 0x3E, 3, 0xFFFE, 9, 6, *numbers)
+    places = b"".join(struct.pack("<I", fat_start + at) for at in range(fat_count))
     return (header + places).ljust(_SECTOR, b"\xff") + bytes(large.data) + fat
 
 
