@@ -4,11 +4,14 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 
 from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import ParserInput
 
-__all__ = ["open_zip", "read_member"]
+__all__ = ["member_pieces", "open_zip", "read_member"]
+
+_PIECE_BYTES = 1 << 18
 
 
 def open_zip(source: ParserInput, what: str, data: bytes | None = None) -> zipfile.ZipFile:
@@ -33,9 +36,19 @@ def open_zip(source: ParserInput, what: str, data: bytes | None = None) -> zipfi
 
 
 def read_member(archive: zipfile.ZipFile, name: str | zipfile.ZipInfo, what: str) -> bytes:
-    """All bytes of a member. Raises `UnreadableDocument`, `EncryptedDocument`, KeyError where there is no such name."""
+    """All bytes of a member. Raises as `member_pieces`."""
+    return b"".join(member_pieces(archive, name, what))
+
+
+def member_pieces(archive: zipfile.ZipFile, name: str | zipfile.ZipInfo, what: str) -> Iterator[bytes]:
+    """The bytes of a member, piece by piece.
+
+    Raises `UnreadableDocument`, `EncryptedDocument`, KeyError where there is no such name.
+    """
     try:
-        return archive.read(name)
+        with archive.open(name) as member:
+            while piece := member.read(_PIECE_BYTES):
+                yield piece
     except RuntimeError as exc:  # the library's only sign of a member with a password
         raise EncryptedDocument(f"The {what} is protected by a password.") from exc
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as exc:

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from s3_to_milvus.adapters.parsers.mail import MailParser
+from s3_to_milvus.errors import UnreadableDocument
 from s3_to_milvus.ports import Parser
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
 from tests.support.corpus import corpus_file
@@ -102,3 +103,19 @@ def test_mails_of_the_corpus() -> None:
     document = MailParser().parse(Sample(corpus_file("eml_attach.eml").read_bytes(), _EML).input)
     assert document.title == "Fake email with attachment"
     assert [each.name for each in document.attachments] == ["fake-attachment.txt"]
+
+
+@pytest.mark.parametrize("count", [60, 500, 3_000])
+def test_nested_mails_and_parts_end_well(count: int) -> None:
+    mails = b"Subject: x\nFrom: a@b.c\nContent-Type: message/rfc822\n\n" * count + b"Subject: last\n\ndeep"
+    parts = b"Subject: x\nFrom: a@b.c\n"
+    for number in range(count):
+        parts += b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (number, number)
+    parts += b"\nbody\n"
+    for data in (mails, parts):
+        try:
+            document = MailParser().parse(Sample(data, _EML).input)
+            found = [*document.blocks, *document.attachments]
+        except UnreadableDocument:
+            continue
+        assert found

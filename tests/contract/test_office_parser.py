@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +10,10 @@ from s3_to_milvus.adapters.parsers.office import OfficeParser
 from s3_to_milvus.errors import DocumentTooLarge
 from s3_to_milvus.ports import Parser
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample
+from tests.support.large_files import make_sheets
 
 _DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _TYPES = """<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
 <Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>
 <Default Extension="xml" ContentType="application/xml"/>
@@ -69,3 +72,12 @@ def test_a_bomb_is_refused_by_what_it_declares() -> None:
             member.write(bytes(1 << 20))
     with pytest.raises(DocumentTooLarge, match="1,025 MiB"):
         OfficeParser().parse(Sample(buffer.getvalue(), _DOCX).input)
+
+
+def test_no_row_of_a_long_sheet_is_lost(tmp_path: Path) -> None:
+    data = make_sheets(tmp_path / "a.xlsx", sheets=1, rows=10_050, columns=2).read_bytes()
+    blocks = list(OfficeParser().parse(Sample(data, _XLSX).input).blocks)
+    assert blocks[0].text == "sheet1"
+    rows = {row for block in blocks for row in block.rows}
+    assert rows >= {(f"셀1x{row}x1", f"셀1x{row}x2") for row in range(1, 10_051)}
+    assert "not shown" not in "".join(block.text for block in blocks)

@@ -1,4 +1,4 @@
-"""HWP 5 and HWPX by the blocks of hwp2md; Hancom's private characters become readable ones."""
+"""HWP 5 and HWPX by the blocks of hwp2md, HWP 3 by skdconv; Hancom's private characters become readable ones."""
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -22,6 +22,7 @@ __all__ = ["HwpParser"]
 
 _HWP, _HWPX = "application/x-hwp", "application/hwp+zip"
 _HWPX_NAME = "HWPX document"
+_HWP3_HINT = "Open it with Hancom Office and save it as HWP 5 or HWPX, then upload it once more."
 _HWP3_MAGIC = b"HWP Document File V3.00"
 
 
@@ -35,14 +36,21 @@ class HwpParser:
 
         model_config = ConfigDict(extra="forbid")
 
-    fingerprint = fingerprint_of("hwp-2", version("hwp2markdown"))
+    fingerprint = fingerprint_of("hwp-2", version("hwp2markdown"), version("skdconv"))
     formats: tuple[Format, ...] = (
-        Format("HWP 5", _HWP, ("hwp",), has_tables=True, has_headings=True, limits="not HWP 3, not with a password"),
+        Format(
+            "HWP 3, HWP 5",
+            _HWP,
+            ("hwp",),
+            has_tables=True,
+            has_headings=True,
+            limits="HWP 3: text only; not with a password",
+        ),
         Format("HWPX", _HWPX, ("hwpx",), has_tables=True, has_headings=True),
     )
     media_types = media_types_of(formats)
     page_media_types: frozenset[str] = frozenset()
-    preload = ("hwp2md.convert",)
+    preload = ("hwp2md.convert", "skdconv.hwp3.parser")
 
     def __init__(self, options: Options | None = None) -> None:
         from hwp2md import errors
@@ -56,10 +64,7 @@ class HwpParser:
         """The whole file is held in memory. Raises `EncryptedDocument`, `UnreadableDocument`, `DocumentTooLarge`."""
         data = source.read()
         if data.startswith(_HWP3_MAGIC):
-            raise UnreadableDocument(
-                "This is a document of HWP 3 (before 2000), which is not read.",
-                hint="Open it with Hancom Office and save it as HWP 5 or HWPX, then upload it once more.",
-            )
+            return _hwp3(data, source.media_type)
         if data.startswith(b"PK"):
             with open_zip(source, _HWPX_NAME) as archive:
                 data = decrypted_package(archive, source.passwords, _HWPX_NAME, source.limits) or data
@@ -71,7 +76,7 @@ class HwpParser:
 
     def check(self) -> str:
         """Says which library stands behind it."""
-        return f"HWP, HWPX: hwp2markdown {version('hwp2markdown')}"
+        return f"HWP, HWPX: hwp2markdown {version('hwp2markdown')}, skdconv {version('skdconv')}"
 
     def _blocks(self, data: bytes) -> list[Any]:
         """What hwp2md reads, its errors made ours."""
@@ -89,6 +94,29 @@ class HwpParser:
             raise
         except Exception as exc:
             raise UnreadableDocument(f"The HWP document is damaged: it cannot be read ({type(exc).__name__}).") from exc
+
+
+def _hwp3(data: bytes, media_type: str) -> Document:
+    """A document of HWP 3 (before 2000): its text, paragraph by paragraph, by skdconv."""
+    from skdconv.hwp3.parser import parse_hwp3_document
+
+    try:
+        found = parse_hwp3_document(data)
+    except MemoryError:
+        raise
+    except Exception as exc:
+        if getattr(exc, "code", "") == "ENCRYPTED":
+            hint = "Upload a copy without a password."
+            raise EncryptedDocument("The document is protected by a password.", hint=hint) from exc
+        raise UnreadableDocument("The HWP 3 document is damaged or cut short.", hint=_HWP3_HINT) from exc
+    texts = (_clean((each.text or "").replace("\ufffc", "")) for each in found.blocks)
+    blocks = [Block(BlockKind.PARAGRAPH, part) for text in texts for part in bounded(text)]
+    is_cut = any(each.code == "PARTIAL_PARSE" for each in found.warnings or ())
+    if is_cut and not blocks:
+        raise UnreadableDocument("No text of the HWP 3 document could be read.", hint=_HWP3_HINT)
+    title = clean_text((found.metadata.title if found.metadata else "") or "").strip()
+    warnings = ("the HWP 3 document could not be read to its end",) if is_cut else ()
+    return Document(blocks, media_type, title=title[:500], warnings=warnings)
 
 
 def _converted(found: list[Any]) -> Iterator[Block]:

@@ -12,7 +12,8 @@ from s3_to_milvus.adapters.zipped import open_zip
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
-from s3_to_milvus.domain.plain import bounded
+from s3_to_milvus.domain.markdown import markdown_blocks
+from s3_to_milvus.domain.plain import bounded, lines_of
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.tables import table_blocks
 from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
@@ -46,7 +47,7 @@ class OfficeParser:
 
         model_config = ConfigDict(extra="forbid")
 
-    fingerprint = fingerprint_of("office-1", version("office-oxide"))
+    fingerprint = fingerprint_of("office-2", version("office-oxide"))
     formats: tuple[Format, ...] = (
         Format("Word", _OPEN + "wordprocessingml.document", ("docx",), has_tables=True, has_headings=True),
         Format("PowerPoint", _PPTX, ("pptx",), has_tables=True, has_headings=True, has_pages=True),
@@ -76,6 +77,8 @@ class OfficeParser:
             open_zip(source, f"{(name or 'Office').upper()} file", data).close()
         tree = self._tree(data, name, source.passwords)
         sections = tree.get("sections") or ()
+        if name in ("xlsx", "xls") and any(_is_cut(section) for section in sections):
+            return Document(self._long_sheets(data, name), source.media_type)
         is_paged = name in ("pptx", "ppt")
         blocks: list[Block] = []
         for number, section in enumerate(sections, 1):
@@ -86,6 +89,11 @@ class OfficeParser:
     def check(self) -> str:
         """Says which libraries stand behind it."""
         return f"Office: office-oxide {version('office-oxide')}, msoffcrypto-tool {version('msoffcrypto-tool')}"
+
+    def _long_sheets(self, data: bytes, name: str) -> Iterator[Block]:
+        """Workbooks with more rows than the library's structured result holds: its Markdown holds all of them."""
+        text = clean_text(self._oxide.Document.from_bytes(data, name).to_markdown())
+        return markdown_blocks(lines_of((text,)))
 
     def _tree(self, data: bytes, name: str, passwords: tuple[str, ...]) -> dict[str, Any]:
         """What office-oxide makes of the file; an old binary file with a password is opened first."""
@@ -98,6 +106,13 @@ class OfficeParser:
         if name in ("doc", "xls", "ppt") and not tree.get("sections") and _is_encrypted(data):
             return self._tree(_decrypted(data, passwords), name, ())
         return tree
+
+
+def _is_cut(section: Any) -> bool:
+    """Whether the library left out rows of a sheet; it says so in a last paragraph."""
+    elements = (section.get("elements") or ()) if isinstance(section, dict) else ()
+    last = elements[-1] if elements else None
+    return isinstance(last, dict) and last.get("type") == "paragraph" and "rows not shown" in _text(last)
 
 
 def _name_of(data: bytes) -> str:

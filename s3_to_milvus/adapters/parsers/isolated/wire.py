@@ -141,7 +141,9 @@ class StoredAttachments:
             number += 1
             if fields["error"]:
                 error = error_of(*fields["error"])
-                yield Attachment(fields["name"], error=error if isinstance(error, PermanentError) else None)
+                if not isinstance(error, PermanentError):
+                    raise error
+                yield Attachment(fields["name"], error=error)
                 continue
             if fields["size"] <= _HELD_BYTES:
                 yield Attachment(fields["name"], self._file.read(fields["size"]))

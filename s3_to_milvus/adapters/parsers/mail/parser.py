@@ -57,7 +57,7 @@ class MailParser:
         lines = [f"{name}: {value[:2_000]}" for name in _NAMED if (value := _header(message, name))]
         if lines:
             blocks.append(Block(BlockKind.PARAGRAPH, "\n".join(lines)))
-        body = message.get_body(("plain", "html")) if isinstance(message, EmailMessage) else None
+        body = _body_of(message)
         if body is not None:
             blocks += self._body(body)
         return Document(blocks, source.media_type, title=subject[:500], attachments=_attachments(message, body))
@@ -77,11 +77,22 @@ class MailParser:
             yield Block(BlockKind.PARAGRAPH, part)
 
 
+def _body_of(message: Any) -> Any:
+    """The part that people read; None where there is none."""
+    try:
+        return message.get_body(("plain", "html")) if isinstance(message, EmailMessage) else None
+    except RecursionError as exc:
+        raise UnreadableDocument("The e-mail is nested too deeply.") from exc
+
+
 def _sent(data: bytes) -> Any:
     """An e-mail as it was sent."""
     if data.strip() and not _ANY_HEADER.search(data[:65_536]):
         raise UnreadableDocument("The e-mail has no headers: it is damaged or none.")
-    return message_from_bytes(data, _class=EmailMessage, policy=policy.default.clone(raise_on_defect=False))
+    try:
+        return message_from_bytes(data, _class=EmailMessage, policy=policy.default.clone(raise_on_defect=False))
+    except RecursionError as exc:
+        raise UnreadableDocument("The e-mail is nested too deeply.") from exc
 
 
 def _header(message: Any, name: str) -> str:
@@ -120,10 +131,21 @@ def _attachments(message: Any, body: Any) -> Iterator[Attachment]:
             continue
         number += 1
         if kind == "message/rfc822":
-            inner = part.get_payload(0) if part.is_multipart() else part
-            yield Attachment(f"{_header(inner, 'Subject') or f'mail-{number}'}.eml", bytes(inner))
+            yield _inner_mail(part, number)
         elif data := part.get_payload(decode=True):
             yield Attachment(_name(part) or f"{part.get_content_maintype()}-{number}", data)
+
+
+def _inner_mail(part: Any, number: int) -> Attachment:
+    """A mail that is attached."""
+    inner = part.get_payload(0) if part.is_multipart() else part
+    name = f"{_header(inner, 'Subject') or f'mail-{number}'}.eml"
+    try:
+        return Attachment(name, bytes(inner))
+    except RecursionError:
+        return Attachment(name, error=UnreadableDocument("The e-mail is nested too deeply."))
+    except Exception as exc:  # noqa: BLE001 - as in `_header`
+        return Attachment(name, error=UnreadableDocument(f"The attached e-mail is damaged ({type(exc).__name__})."))
 
 
 def _name(part: Any) -> str:

@@ -40,7 +40,7 @@ class OcrParser:
         page_timeout_s: float = Field(default=60.0, gt=0)
         data_dir: str = ""
 
-    fingerprint = fingerprint_of("ocr-2", version("tesserocr"))
+    fingerprint = fingerprint_of("ocr-3", version("tesserocr"))
     formats: tuple[Format, ...] = (
         Format("PNG", "image/png", ("png",), is_ocr=True),
         Format("JPEG", "image/jpeg", ("jpg", "jpeg"), is_ocr=True),

@@ -2,18 +2,17 @@
 
 import io
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
+from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, S3ToMilvusError, UnreadableDocument
 from s3_to_milvus.ports import ParserInput
 
 __all__ = ["frame_count", "frames", "rendered"]
 
 _MAX_PIXELS = 200_000_000
-_MAX_RENDERED_PIXELS = 40_000_000
+_MAX_READ_PIXELS = 40_000_000
 _SMALL_SIDE = 1_200
 
 
@@ -45,14 +44,16 @@ def frames(source: ParserInput) -> Iterator[tuple[int, Any]]:
 def _image(source: ParserInput) -> Iterator[Any]:
     """The open image; what Pillow cannot read is named in our words."""
     from pi_heif import register_heif_opener
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     register_heif_opener()
     Image.MAX_IMAGE_PIXELS = None  # checked by `frames`, with words of our own
     try:
         with Image.open(io.BytesIO(source.read())) as image:
             yield image
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, struct.error) as exc:
+    except (S3ToMilvusError, MemoryError):
+        raise
+    except Exception as exc:  # Pillow raises whatever a damaged file makes it meet
         raise UnreadableDocument("The image is damaged or cut short.") from exc
 
 
@@ -67,7 +68,7 @@ def rendered(source: ParserInput, dpi: int) -> Iterator[tuple[int, Any]]:
                 continue
             page = document[number - 1]
             width, height = page.get_size()
-            fit = math.sqrt(_MAX_RENDERED_PIXELS / max(1.0, width * height))
+            fit = math.sqrt(_MAX_READ_PIXELS / max(1.0, width * height))
             picture = page.render(scale=min(dpi / 72, fit), grayscale=True).to_pil()
             page.close()
             yield number, picture
@@ -99,7 +100,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _prepared(image: Any) -> Any:
-    """Grey on white, and large enough for letters to be seen."""
+    """Grey on white, large enough for letters to be seen, and no larger than memory and time allow."""
     from PIL import Image
 
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -108,5 +109,11 @@ def _prepared(image: Any) -> Any:
         paper.alpha_composite(whole)
         image = paper
     grey = image.convert("L")
-    side = max(grey.size)
-    return grey.resize((grey.width * 2, grey.height * 2), Image.Resampling.LANCZOS) if side < _SMALL_SIDE else grey
+    if grey.width * grey.height > _MAX_READ_PIXELS:
+        scale = math.sqrt(_MAX_READ_PIXELS / (grey.width * grey.height))
+    else:
+        scale = 2.0 if max(grey.size) < _SMALL_SIDE else 1.0
+    if scale == 1.0:
+        return grey
+    size = (max(1, int(grey.width * scale)), max(1, int(grey.height * scale)))
+    return grey.resize(size, Image.Resampling.LANCZOS)

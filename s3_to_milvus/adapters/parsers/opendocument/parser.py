@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from s3_to_milvus.adapters.package_passwords import decrypted_package
 from s3_to_milvus.adapters.parsers.opendocument.content import Content
-from s3_to_milvus.adapters.zipped import open_zip, read_member
+from s3_to_milvus.adapters.zipped import member_pieces, open_zip, read_member
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
@@ -20,7 +20,6 @@ _OPEN = "application/vnd.oasis.opendocument."
 _ODT, _ODS, _ODP = _OPEN + "text", _OPEN + "spreadsheet", _OPEN + "presentation"
 _WHAT = {_ODT: "ODT document", _ODS: "ODS spreadsheet", _ODP: "ODP presentation"}
 _DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
-_FEED_BYTES = 1 << 16
 _MAX_OBJECTS = 1_000
 
 
@@ -52,7 +51,7 @@ class OpenDocumentParser:
         self._etree: Any = etree
 
     def parse(self, source: ParserInput) -> Document:
-        """The parts are held in memory one at a time. Raises `EncryptedDocument`, `UnreadableDocument`."""
+        """Parts are read as streams. Raises `EncryptedDocument`, `UnreadableDocument`."""
         what = _WHAT[source.media_type]
         with open_zip(source, what) as archive:
             plain = decrypted_package(archive, source.passwords, what, source.limits)
@@ -87,15 +86,13 @@ class OpenDocumentParser:
         return Document(content.blocks, source.media_type, title=title, language=language, page_count=pages)
 
     def _read(self, archive: zipfile.ZipFile, part: str, what: str, content: Content) -> Content:
-        """Feed a part to ``content``. Entities are never followed. A part cut short keeps what was read."""
+        """Feed a part to ``content``, as a stream. Entities are never followed."""
         parser = self._etree.XMLParser(target=content, resolve_entities=False, no_network=True, huge_tree=True)
-        data = read_member(archive, part, what)
         try:
-            for start in range(0, len(data), _FEED_BYTES):
-                parser.feed(data[start : start + _FEED_BYTES])
+            for piece in member_pieces(archive, part, what):
+                parser.feed(piece)
             parser.close()
         except self._etree.LxmlError as exc:
-            content.close()
             raise UnreadableDocument(f"The {what} is damaged: its content breaks off.") from exc
         return content
 
