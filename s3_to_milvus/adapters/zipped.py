@@ -6,12 +6,14 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
+from s3_to_milvus.domain.documents import Attachment, scanned_pages
 from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import ParserInput
 
-__all__ = ["member_pieces", "open_zip", "read_member"]
+__all__ = ["member_pieces", "open_zip", "pictures_in", "read_member"]
 
 _PIECE_BYTES = 1 << 18
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 
 
 def open_zip(source: ParserInput, what: str, data: bytes | None = None) -> zipfile.ZipFile:
@@ -33,6 +35,15 @@ def open_zip(source: ParserInput, what: str, data: bytes | None = None) -> zipfi
         archive.close()
         raise
     return archive
+
+
+def pictures_in(archive: zipfile.ZipFile, what: str) -> list[Attachment]:
+    """The pictures of a document that has no text of its own: it may be a scan. Icons and lines are left out."""
+    return scanned_pages(
+        (member.filename.rpartition("/")[2], read_member(archive, member, what))
+        for member in archive.infolist()
+        if member.filename.lower().endswith(_PICTURES) and not member.flag_bits & 1
+    )
 
 
 def read_member(archive: zipfile.ZipFile, name: str | zipfile.ZipInfo, what: str) -> bytes:

@@ -3,11 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 from s3_to_milvus.errors import PermanentError
 
-__all__ = ["Attachment", "Block", "BlockKind", "Box", "Chunk", "Document", "PageSpan", "embedded_text"]
+__all__ = ["Attachment", "Block", "BlockKind", "Box", "Chunk", "Document", "PageSpan", "embedded_text", "scanned_pages"]
+
+
+_PICTURE_BYTES = 4_096
+_MAX_PICTURES = 500
 
 
 class BlockKind(StrEnum):
@@ -62,6 +67,12 @@ class Attachment:
     data: bytes | None = None
     path: Path | None = None
     error: PermanentError | None = None
+
+
+def scanned_pages(pictures: Iterable[tuple[str, bytes]]) -> list[Attachment]:
+    """Pictures that may hold a page of text, as attachments of a document that has no text of its own."""
+    large = ((name, data) for name, data in pictures if len(data) >= _PICTURE_BYTES)
+    return [Attachment(name, data) for name, data in islice(large, _MAX_PICTURES)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,3 +81,15 @@ def test_no_row_of_a_long_sheet_is_lost(tmp_path: Path) -> None:
     rows = {row for block in blocks for row in block.rows}
     assert rows >= {(f"셀1x{row}x1", f"셀1x{row}x2") for row in range(1, 10_051)}
     assert "not shown" not in "".join(block.text for block in blocks)
+
+
+def test_pictures_of_a_document_without_text_may_be_its_pages() -> None:
+    picture, icon = bytes(5_000), bytes(100)
+    parts = {"word/media/image1.png": picture, "word/media/icon.png": icon, "word/media/a.emf": picture}
+    for text, wanted in (("", ["image1.png"]), ("text", [])):
+        buffer = io.BytesIO(_docx(_paragraph(text)))
+        with zipfile.ZipFile(buffer, "a") as archive:
+            for name, data in parts.items():
+                archive.writestr(name, data)
+        document = OfficeParser().parse(Sample(buffer.getvalue(), _DOCX).input)
+        assert [each.name for each in document.attachments] == wanted

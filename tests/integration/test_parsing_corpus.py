@@ -112,6 +112,7 @@ def test_pdf_with_korean_tables() -> None:
     assert "적립한도 없이" in text
     assert "빅포인트 적립" in text
     assert any(block.kind is BlockKind.TABLE for block in blocks)
+    assert "포인트 사용에 대한 자세한 내용은" in text  # pdf-inspector loses it, PDFium has it
 
 
 def test_pdf_with_a_borderless_table() -> None:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ConfigDict
 
 from s3_to_milvus.adapters.html_pages import decode_html, read_html
-from s3_to_milvus.adapters.zipped import open_zip, read_member
+from s3_to_milvus.adapters.zipped import open_zip, pictures_in, read_member
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
@@ -87,7 +87,14 @@ class BookParser:
         if warnings and not blocks:
             raise UnreadableDocument(f"The EPUB book is damaged: {warnings[0]}.")
         title, language = _text_of(package, "title"), _text_of(package, "language").partition("-")[0].lower()
-        return Document(blocks, _EPUB, title=title[:500], language=language[:8], warnings=tuple(warnings))
+        return Document(
+            blocks,
+            _EPUB,
+            title=title[:500],
+            language=language[:8],
+            warnings=tuple(warnings),
+            attachments=() if blocks else pictures_in(archive, _WHAT),
+        )
 
     def _package(self, archive: zipfile.ZipFile, names: dict[str, zipfile.ZipInfo]) -> str:
         """Where the package document lies, which says in what order chapters are read."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from s3_to_milvus.adapters.package_passwords import decrypted_package
 from s3_to_milvus.adapters.zipped import open_zip
 from s3_to_milvus.domain.charsets import clean_text
-from s3_to_milvus.domain.documents import Block, BlockKind, Document
+from s3_to_milvus.domain.documents import Block, BlockKind, Document, scanned_pages
 from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.korean import hancom_text
 from s3_to_milvus.domain.plain import bounded
@@ -36,7 +36,7 @@ class HwpParser:
 
         model_config = ConfigDict(extra="forbid")
 
-    fingerprint = fingerprint_of("hwp-2", version("hwp2markdown"), version("skdconv"))
+    fingerprint = fingerprint_of("hwp-3", version("hwp2markdown"), version("skdconv"))
     formats: tuple[Format, ...] = (
         Format(
             "HWP 3, HWP 5",
@@ -72,7 +72,8 @@ class HwpParser:
         blocks = list(_converted(found))
         if not blocks and source.media_type == _HWP and len(data) % 512:
             raise UnreadableDocument("The HWP document is cut short: no text could be read.")
-        return Document(blocks, source.media_type)
+        pictures = scanned_pages(_pictures(found)) if not blocks else ()
+        return Document(blocks, source.media_type, attachments=pictures)
 
     def check(self) -> str:
         """Says which library stands behind it."""
@@ -94,6 +95,10 @@ class HwpParser:
             raise
         except Exception as exc:
             raise UnreadableDocument(f"The HWP document is damaged: it cannot be read ({type(exc).__name__}).") from exc
+
+
+def _pictures(found: list[Any]) -> Iterator[tuple[str, bytes]]:
+    return ((each.file_name, each.data) for each in found if hasattr(each, "file_name") and each.data)
 
 
 def _hwp3(data: bytes, media_type: str) -> Document:

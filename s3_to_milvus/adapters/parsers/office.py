@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from s3_to_milvus.adapters.zipped import open_zip
+from s3_to_milvus.adapters.zipped import open_zip, pictures_in
 from s3_to_milvus.domain.charsets import clean_text
-from s3_to_milvus.domain.documents import Block, BlockKind, Document
+from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.markdown import markdown_blocks
 from s3_to_milvus.domain.plain import bounded, lines_of
@@ -47,7 +47,7 @@ class OfficeParser:
 
         model_config = ConfigDict(extra="forbid")
 
-    fingerprint = fingerprint_of("office-2", version("office-oxide"))
+    fingerprint = fingerprint_of("office-3", version("office-oxide"))
     formats: tuple[Format, ...] = (
         Format("Word", _OPEN + "wordprocessingml.document", ("docx",), has_tables=True, has_headings=True),
         Format("PowerPoint", _PPTX, ("pptx",), has_tables=True, has_headings=True, has_pages=True),
@@ -83,8 +83,10 @@ class OfficeParser:
         blocks: list[Block] = []
         for number, section in enumerate(sections, 1):
             blocks += _Walk(number if is_paged else None, name).section(section)
+        pictures = _pictures(source, data) if not blocks and data.startswith(b"PK") else ()
         title = clean_text(str((tree.get("metadata") or {}).get("title") or "")).strip()
-        return Document(blocks, source.media_type, title=title, page_count=len(sections) if is_paged else None)
+        pages = len(sections) if is_paged else None
+        return Document(blocks, source.media_type, title=title, page_count=pages, attachments=pictures)
 
     def check(self) -> str:
         """Says which libraries stand behind it."""
@@ -106,6 +108,12 @@ class OfficeParser:
         if name in ("doc", "xls", "ppt") and not tree.get("sections") and _is_encrypted(data):
             return self._tree(_decrypted(data, passwords), name, ())
         return tree
+
+
+def _pictures(source: ParserInput, data: bytes) -> list[Attachment]:
+    """The pictures of a document without text."""
+    with open_zip(source, "Office file", data) as archive:
+        return pictures_in(archive, "Office file")
 
 
 def _is_cut(section: Any) -> bool:

@@ -1,13 +1,14 @@
 """PDF with text: pdf-inspector's Markdown for structure, checked page by page against PDFium's text.
 
-The page rule: the Markdown, if at least 85 % of PDFium's words are in it, else PDFium's own text; a page with
-neither is left to a reader of pictures. Hostile files can take gigabytes or crash PDFium: run it in a child process.
+The page rule: the Markdown, if at least 85 % of PDFium's words are in it (lines it lost follow), else PDFium's own
+text; a page with neither is left to a reader of pictures. Hostile files can take gigabytes or crash PDFium: run it in a
+child process.
 """
 
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -26,9 +27,13 @@ from s3_to_milvus.ports import ParserInput
 
 __all__ = ["PdfParser"]
 
-_RULES = "pdf-2"  # raise it whenever the same file would give other blocks
+_RULES = "pdf-3"  # raise it whenever the same file would give other blocks
 _RECALL = 0.85
 _MIN_TOKENS = 8
+# A line counts as lost by the inspector where it has at least so many words and most of them are missing.
+_MIN_LINE_TOKENS, _LOST_SHARE = 3, 0.7
+_EDGE_LINES, _REPEATED_PAGES = 3, 3
+_DIGITS = re.compile(r"\d+")
 _TOKEN = re.compile(r"\w+")
 _BROKEN_WORD = re.compile(r"\b([^\W\d_]{2,})- ([^\W\d_]{2,})\b")
 # PDFium marks a hyphen that a line break made with U+FFFE (or U+0002); the word goes on in the next line.
@@ -74,19 +79,15 @@ class PdfParser:
                 source.limits.check_pages(page_count)
                 title = clean_text(str(document.get_metadata_value("Title") or "")).strip()
                 pages, needs_ocr, warnings = self._markdown(source, page_count)
-                blocks: list[Block] = []
-                bare: list[int] = []
-                damaged: list[int] = []
-                for index in range(page_count):
-                    text = self._page_text(document, index)
-                    if text is None:
-                        damaged.append(index + 1)
-                    found = list(_page_blocks(pages.get(index, ""), text or "", index + 1))
-                    if index in needs_ocr and _token_count(text or "") < _MIN_TOKENS:
-                        bare.append(index + 1)
-                    blocks.extend(found)
+                texts = [self._page_text(document, index) for index in range(page_count)]
             finally:
                 document.close()
+        repeated = _repeated_lines(texts)
+        blocks: list[Block] = []
+        for index, text in enumerate(texts):
+            blocks.extend(_page_blocks(pages.get(index, ""), text or "", index + 1, repeated))
+        bare = [at + 1 for at in sorted(needs_ocr) if _token_count(texts[at] or "") < _MIN_TOKENS]
+        damaged = [at + 1 for at, text in enumerate(texts) if text is None]
         if damaged:
             warnings.append(f"{_pages_are(damaged)} damaged")
         is_named = title.lower() not in _PLACEHOLDER_TITLES
@@ -156,7 +157,7 @@ class PdfParser:
             page.close()
 
 
-def _page_blocks(markdown: str, text: str, page: int) -> Iterator[Block]:
+def _page_blocks(markdown: str, text: str, page: int, repeated: frozenset[str]) -> Iterator[Block]:
     """The blocks of one page by the page rule."""
     words = Counter(_TOKEN.findall(text))
     if markdown:
@@ -165,11 +166,41 @@ def _page_blocks(markdown: str, text: str, page: int) -> Iterator[Block]:
             markdown = _BROKEN_WORD.sub(
                 lambda found: found[1] + found[2] if found[1] + found[2] in words else found[0], markdown
             )
-        if sum((words & Counter(_TOKEN.findall(markdown))).values()) >= _RECALL * words.total():
+        found = Counter(_TOKEN.findall(markdown))
+        if (words & found).total() >= _RECALL * words.total():
             yield from markdown_blocks(clean_text(markdown).split("\n"), page=page)
+            for line in _left_out(text, words - found, repeated):
+                yield Block(BlockKind.PARAGRAPH, line, page=page)
             return
     for part in paragraphs((clean_text(text),)):
         yield Block(BlockKind.PARAGRAPH, part, page=page)
+
+
+def _left_out(text: str, missing: Counter[str], repeated: frozenset[str]) -> Iterator[str]:
+    """Lines of PDFium's text most of whose words the Markdown lacks; headers and footers are left out on purpose."""
+    if missing.total() < _MIN_LINE_TOKENS:
+        return
+    for line in text.splitlines():
+        tokens = Counter(_TOKEN.findall(line))
+        lacking = tokens & missing
+        is_lost = tokens.total() >= _MIN_LINE_TOKENS and lacking.total() >= _LOST_SHARE * tokens.total()
+        if is_lost and _without_numbers(line) not in repeated:
+            missing = missing - lacking
+            yield clean_text(line).strip()
+
+
+def _repeated_lines(texts: Sequence[str | None]) -> frozenset[str]:
+    """Running headers and footers: lines near the edge of several pages that differ in numbers only."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        lines = (text or "").splitlines()
+        edges = lines if len(lines) <= 2 * _EDGE_LINES else lines[:_EDGE_LINES] + lines[-_EDGE_LINES:]
+        counts.update({_without_numbers(line) for line in edges})
+    return frozenset(line for line, count in counts.items() if count >= _REPEATED_PAGES)
+
+
+def _without_numbers(line: str) -> str:
+    return _DIGITS.sub("0", " ".join(line.split()))
 
 
 def _token_count(text: str) -> int:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from s3_to_milvus.adapters.package_passwords import decrypted_package
 from s3_to_milvus.adapters.parsers.opendocument.content import Content
-from s3_to_milvus.adapters.zipped import member_pieces, open_zip, read_member
+from s3_to_milvus.adapters.zipped import member_pieces, open_zip, pictures_in, read_member
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
@@ -83,7 +83,14 @@ class OpenDocumentParser:
         self._read(archive, "content.xml", what, content)
         title, language = self._about(archive, names, what)
         pages = content.page if source.media_type == _ODP else None
-        return Document(content.blocks, source.media_type, title=title, language=language, page_count=pages)
+        return Document(
+            content.blocks,
+            source.media_type,
+            title=title,
+            language=language,
+            page_count=pages,
+            attachments=() if content.blocks else pictures_in(archive, what),
+        )
 
     def _read(self, archive: zipfile.ZipFile, part: str, what: str, content: Content) -> Content:
         """Feed a part to ``content``, as a stream. Entities are never followed."""
