@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["make_large", "make_sheets"]
+__all__ = ["make_document", "make_large", "make_sheets"]
 
 _TYPES = (
     '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" ContentType='
@@ -25,8 +25,8 @@ def make_large(folder: Path) -> Iterator[Path]:
     yield make_sheets(folder / "made, 20,000 rows.xlsx", 1, 20_000, 3)
     yield make_sheets(folder / "made, 3,000 columns.xlsx", 1, 20, 3_000)
     yield make_sheets(folder / "made, 300 sheets.xlsx", 300, 20, 3)
-    yield _document(folder / "made, 20,000 paragraphs.docx", 20_000, 0)
-    yield _document(folder / "made, a table of 12,000 rows.docx", 10, 12_000)
+    yield make_document(folder / "made, 20,000 paragraphs.docx", 20_000, 0)
+    yield make_document(folder / "made, a table of 12,000 rows.docx", 10, 12_000)
     yield _hwpx(folder / "made, 20,000 paragraphs.hwpx", 20_000, 0)
     yield _hwpx(folder / "made, a table of 2,000 rows.hwpx", 10, 2_000)
     yield _pdf(folder / "made, 400 pages.pdf", 400)
@@ -74,7 +74,9 @@ def _column(number: int) -> str:
     return letters
 
 
-def _document(path: Path, paragraphs: int, rows: int) -> Path:
+def make_document(path: Path, paragraphs: int, rows: int = 0) -> Path:
+    """A Word file with numbered paragraphs, and a table."""
+
     def line(text: str) -> str:
         return f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
 
