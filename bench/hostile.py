@@ -24,7 +24,6 @@ from pathlib import Path
 import psutil
 
 from bench.bombs import BOMBS
-from bench.mutations import mutated
 from bench.references import CORPUS
 from bench.tools import head, line
 from bench.whole import parser_kinds
@@ -34,6 +33,7 @@ from s3_to_milvus.domain.documents import Document
 from s3_to_milvus.errors import ParserCrashed, ParserTimeout, PermanentError, S3ToMilvusError, UnsupportedFormat
 from s3_to_milvus.ports import Parser, ParserInput
 from s3_to_milvus.settings import load
+from tests.support.mutations import mutated
 
 __all__ = ["main"]
 

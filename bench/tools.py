@@ -26,7 +26,8 @@ def head() -> None:
 
 def line(what: str, measured: float, unit: str, wanted: float | None = None, *, is_least: bool = False) -> None:
     """One figure, and whether it is at most (``is_least``: at least) what is wanted."""
-    figure = f"{measured:,.0f}" if abs(measured) >= 100 else f"{measured:,.2f}"
+    is_round = abs(measured) >= 100 or isinstance(measured, int)
+    figure = f"{measured:,.0f}" if is_round else f"{measured:,.2f}"
     if wanted is None:
         print(f"| {what} | {figure} {unit} | | |", flush=True)
         return

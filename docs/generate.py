@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from s3_to_milvus import errors, registry
+from s3_to_milvus.domain.formats import Format
 from s3_to_milvus.settings import ORIGINAL_NAMES, Settings, as_variable
 
 __all__ = ["PAGES", "errors_page", "formats_page", "main", "settings_page"]
@@ -71,18 +72,26 @@ def formats_page() -> str:
         NOTE,
         "",
         "The kind of a file is found out by its content, never by its name. The first parser that reads",
-        "a kind is used. *OCR*: the text is read from the picture.",
+        "a kind is used. *OCR*: the text is read from pictures. For all: sizes, pages, members, unpacked size, text,",
+        "time and memory have limits that are [settings](settings.md) (`parsing.…`, `engine.max_object_mb`).",
         "",
         "| format | usual names | parser | tables | headings | pages | OCR | limits |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for kind in registry.kinds("parser"):
-        for each in getattr(registry.load("parser", kind), "formats", ()):
-            marks = (each.has_tables, each.has_headings, each.has_pages, each.is_ocr)
-            names = ", ".join(f".{name}" for name in each.extensions)
-            flags = " | ".join("yes" if mark else "" for mark in marks)
-            lines.append(f"| {each.name} | {names} | `{kind}` | {flags} | {_cell(each.limits)} |")
+    parsers = {kind: registry.load("parser", kind) for kind in registry.kinds("parser")}
+    by_picture = frozenset(kind for each in parsers.values() for kind in each.page_media_types)
+    for kind, parser in parsers.items():
+        lines += [_format_line(kind, each, by_picture) for each in parser.formats]
     return "\n".join([*lines, ""])
+
+
+def _format_line(parser: str, each: Format, by_picture: frozenset[str]) -> str:
+    marks = (each.has_tables, each.has_headings, each.has_pages, each.is_ocr)
+    flags = ["yes" if mark else "" for mark in marks]
+    if each.media_type in by_picture and not each.is_ocr:
+        flags[-1] = "pages without text"
+    names = ", ".join(f".{name}" for name in each.extensions)
+    return f"| {each.name} | {names} | `{parser}` | {' | '.join(flags)} | {_cell(each.limits)} |"
 
 
 def _table(rows: Iterator[tuple[str, str, str]]) -> list[str]:

@@ -209,6 +209,11 @@ def test_a_child_reaches_no_network_no_programs_no_processes(parser: Parser, com
         _say(parser, command)
 
 
+def test_what_libraries_print_gets_nowhere(parser: Parser, capfd: pytest.CaptureFixture[str]) -> None:
+    assert _say(parser, "shout secret") == "<12"
+    assert "secret" not in "".join(capfd.readouterr())
+
+
 def test_a_child_may_use_threads(parser: Parser) -> None:
     assert _say(parser, "thread") == "<done"
 

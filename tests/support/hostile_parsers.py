@@ -191,6 +191,7 @@ _COMMANDS: dict[str, Callable[[str], str]] = {
     "kill": _kill,
     "spill-unnamed": _spill_unnamed,
     "modules": _main_module,
+    "shout": lambda text: str(os.write(1, text.encode()) + os.write(2, text.encode())),
     "exit": _end,
     "slow": _slow,
 }

@@ -32,6 +32,7 @@ def start(memory_mb: int, places: sandbox.Places, targets: Mapping[str, Mapping[
     # The pool stops children by SIGTERM; a handler in Python would never run while C code hangs.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sandbox.die_with_parent()
+    sandbox.be_silent()
     for target, options in targets.items():
         try:
             _parser(target, options)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from s3_to_milvus.adapters.parsers.isolated.syscalls import filter_system_calls
 
-__all__ = ["Places", "allow_cpu_s", "die_with_parent", "enter", "landlock_abi"]
+__all__ = ["Places", "allow_cpu_s", "be_silent", "die_with_parent", "enter", "landlock_abi"]
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
@@ -89,6 +89,15 @@ def enter(memory_mb: int, places: Places, readable: Sequence[str] = ()) -> str:
             filter_system_calls(libc)
             measures.append("a filter of system calls")
     return f"{_LEVELS[len(measures)]}: {', '.join(['limits of memory, files and time', *measures])}"
+
+
+def be_silent() -> None:
+    """From now on nothing that libraries print gets anywhere: it may quote the document."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (1, 2):
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def _limit(kind: int, value: int) -> None:
