@@ -1,12 +1,13 @@
 """Bodies of notifications become events. The bodies have the shape of those that real servers sent."""
 
+import base64
 import json
 import time
 from typing import Any
 
 import pytest
 
-from s3_to_milvus.adapters.events.notification import decode
+from s3_to_milvus.adapters.events.notification import decode, decode_each
 from s3_to_milvus.domain.objects import EventType, ObjectEvent, ObjectRef
 from s3_to_milvus.errors import Rejected
 
@@ -129,7 +130,6 @@ NOT_UNDERSTOOD: tuple[object, ...] = (
     b"\xff\xfe",
     "[" * 100_000,
     {},
-    [[]],
     [None],
     {"Records": "x"},
     {"Records": [None]},
@@ -148,7 +148,11 @@ NOT_UNDERSTOOD: tuple[object, ...] = (
     {"bucket": "b", "key": "\ud800"},
     {"bucket": "\udcff", "key": "a"},
     {"bucket": "b", "key": "x" * 4_097},
-    {"account": "a", "action": "PutObject", "bucket": "b", "object": {"key": "a"}},
+    {"account": "a", "action": "PutObject", "bucket": "b", "object": {"key": ""}},
+    {"source": "aws.s3", "detail-type": "Object Created", "detail": {"bucket": {"name": "b"}}},
+    {"eventType": "Microsoft.Storage.BlobCreated", "subject": "/elsewhere"},
+    {"type": "google.cloud.storage.object.v1.finalized", "data": {"bucket": "b"}},
+    {"TopicArn": "arn", "Type": "Notification", "Message": "no json"},
 )
 
 
@@ -157,6 +161,116 @@ def test_what_nobody_understands_is_rejected(number: int) -> None:
     with pytest.raises(Rejected) as caught:
         decode(NOT_UNDERSTOOD[number])
     assert len(caught.value.message) < 500
+
+
+UPLOADED = [ObjectEvent(ObjectRef("docs", KOREAN), EventType.UPLOAD)]
+DELETED = [ObjectEvent(ObjectRef("docs", KOREAN), EventType.DELETE)]
+
+
+def _bridge(kind: str) -> dict[str, Any]:
+    detail = {
+        "bucket": {"name": "docs"},
+        "object": {"key": KOREAN, "etag": "e", "sequencer": "00"},
+        "reason": "PutObject",
+    }
+    return {"version": "0", "source": "aws.s3", "detail-type": kind, "region": "ap-northeast-2", "detail": detail}
+
+
+def _azure(kind: str, **more: Any) -> dict[str, Any]:
+    subject = f"/blobServices/default/containers/docs/blobs/{KOREAN}"
+    return {"topic": "/subscriptions/x", "subject": subject, "eventType": kind, "data": {"api": "PutBlob"}, **more}
+
+
+def _pub_sub(kind: str) -> dict[str, Any]:
+    attributes = {"eventType": kind, "bucketId": "docs", "objectId": KOREAN, "payloadFormat": "JSON_API_V1"}
+    return {"message": {"attributes": attributes, "data": "e30=", "messageId": "1"}, "subscription": "projects/x"}
+
+
+def _r2(action: str) -> dict[str, Any]:
+    return {"account": "a", "action": action, "bucket": "docs", "object": {"key": KOREAN, "size": 1}, "eventTime": "x"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (_bridge("Object Created"), UPLOADED),
+        (_bridge("Object Deleted"), DELETED),
+        (_bridge("Object Tags Added"), []),
+        (_r2("CompleteMultipartUpload"), UPLOADED),
+        (_r2("LifecycleDeletion"), DELETED),
+        (_pub_sub("OBJECT_FINALIZE"), UPLOADED),
+        (_pub_sub("OBJECT_DELETE"), DELETED),
+        (_pub_sub("OBJECT_METADATA_UPDATE"), []),
+        ({"type": "google.cloud.storage.object.v1.finalized", "data": {"bucket": "docs", "name": KOREAN}}, UPLOADED),
+        ({"type": "google.cloud.storage.object.v1.deleted", "data": {"bucket": "docs", "name": KOREAN}}, DELETED),
+        ([_azure("Microsoft.Storage.BlobCreated")], UPLOADED),
+        ([_azure("Microsoft.Storage.BlobDeleted")], DELETED),
+        ([_azure("Microsoft.Storage.BlobTierChanged")], []),
+        ([{"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "c"}}], []),
+    ],
+)
+def test_shapes_of_other_clouds(body: object, expected: list[ObjectEvent]) -> None:
+    assert decode(body) == expected
+    assert decode(json.dumps(body)) == expected
+
+
+def test_an_object_of_google_without_attributes() -> None:
+    data = base64.b64encode(json.dumps({"kind": "storage#object", "bucket": "docs", "name": KOREAN}).encode()).decode()
+    assert decode({"message": {"data": data, "messageId": "1"}}) == [ObjectEvent(ObjectRef("docs", KOREAN))]
+
+
+def _sqs(*bodies: str) -> dict[str, Any]:
+    records = [{"messageId": str(n), "eventSource": "aws:sqs", "body": body} for n, body in enumerate(bodies)]
+    return {"Records": records}
+
+
+def _sns(message: str) -> dict[str, Any]:
+    return {"Type": "Notification", "TopicArn": "arn:aws:sns:x", "Message": message, "Signature": "x"}
+
+
+def test_envelopes_are_opened_layer_by_layer() -> None:
+    inner = json.dumps({"Records": [record("a.txt")]})
+    by_sns = json.dumps(_sns(inner))
+    for body in (
+        _sqs(inner),
+        _sqs(by_sns),
+        _sns(inner),
+        {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": inner}}]},
+        {"MessageId": "1", "ReceiptHandle": "r", "Body": by_sns},
+        json.dumps(json.dumps(_sqs(json.dumps(by_sns)))),
+    ):
+        assert keys(body) == ["a.txt"], body
+    assert keys(_sqs(inner, json.dumps({"Records": [record("b.txt")]}))) == ["a.txt", "b.txt"]
+    assert decode({"Type": "SubscriptionConfirmation", "TopicArn": "arn", "SubscribeURL": "https://x"}) == []
+
+
+def test_a_bad_part_of_a_batch_is_given_back_beside_the_good_ones() -> None:
+    found = decode_each(_sqs(json.dumps({"Records": [record("a.txt")]}), "no json", '{"odd": 1}'))
+    assert [event.ref.key for event in found.events] == ["a.txt"]
+    assert [(each.body, each.reason) for each in found.refused] == [
+        ("no json", "the body is no JSON"),
+        ('{"odd": 1}', "no known shape of event: 'odd'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["s3:ObjectCreated:PutTagging", "ObjectTagging:Put", "s3:ObjectRemoved:NoOP", "ObjectAcl:Put"]
+)
+def test_what_changes_no_content_is_no_event(name: str) -> None:
+    assert decode({"Records": [record("a.txt", name)]}) == []
+
+
+def test_wrappings_end_somewhere() -> None:
+    body = "[]"
+    for _ in range(12):
+        body = json.dumps(body)
+    with pytest.raises(Rejected):
+        decode(body)
+    deep: Any = {"bucket": "b", "key": "k"}
+    for _ in range(2_000):
+        deep = [deep]
+    with pytest.raises(Rejected):
+        decode(deep)
 
 
 def test_records_with_odd_sources_do_not_crash() -> None:

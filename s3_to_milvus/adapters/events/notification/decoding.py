@@ -1,0 +1,122 @@
+"""Opens what a notification is wrapped in, and asks each shape in turn.
+
+A shape is a function that returns None for a body that is not of its shape. A new one is one more function.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from s3_to_milvus.adapters.events.notification import cloud_shapes, plain_shapes, s3_shapes
+from s3_to_milvus.adapters.events.notification.envelopes import opened
+from s3_to_milvus.adapters.events.notification.fields import HINT
+from s3_to_milvus.domain.objects import ObjectEvent
+from s3_to_milvus.errors import Rejected
+
+__all__ = ["Decoded", "Refused", "decode", "decode_each"]
+
+_Shape = Callable[[Mapping[str, Any]], list[ObjectEvent] | None]
+_SHAPES: tuple[_Shape, ...] = (
+    s3_shapes.test_message,
+    s3_shapes.s3_records,
+    s3_shapes.event_bridge,
+    cloud_shapes.azure_handshake,
+    cloud_shapes.azure,
+    cloud_shapes.gcs_attributes,
+    cloud_shapes.gcs_object,
+    s3_shapes.r2,
+    plain_shapes.original,
+    plain_shapes.ours,
+)
+_MAX_WRAPPINGS = 8
+_MAX_BODIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A body that nobody understands, as text, and why."""
+
+    body: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a body holds; the parts of a batch are understood each by itself."""
+
+    events: list[ObjectEvent] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def decode(body: object) -> list[ObjectEvent]:
+    """The events in a body (parsed JSON, or JSON as text, also as text within text); [] for a test message.
+
+    A key that several decodings could mean yields every candidate. Raises `Rejected` for a body that holds anything
+    else: it is all understood, or it is none.
+    """
+    found = decode_each(body)
+    if found.refused:
+        raise Rejected(found.refused[0].reason, hint=HINT)
+    return found.events
+
+
+def decode_each(body: object) -> Decoded:
+    """As `decode`, but what is not understood is given back beside the events. Raises nothing."""
+    found = Decoded()
+    for part in _parts(body):
+        try:
+            found.events.extend(_events(part))
+        except Rejected as error:
+            found.refused.append(Refused(_as_text(part), error.message))
+    return found
+
+
+def _parts(body: object) -> Iterator[object]:
+    """The innermost bodies. Layers are opened without recursion, and not without end."""
+    waiting: list[tuple[object, int]] = [(body, 0)]
+    count = 0
+    while waiting and count < _MAX_BODIES:
+        part, depth = waiting.pop()
+        inside = _inside(part) if depth < _MAX_WRAPPINGS else None
+        if inside is None:
+            count += 1
+            yield part
+        else:
+            waiting += [(each, depth + 1) for each in reversed(inside)]
+
+
+def _inside(part: object) -> list[object] | None:
+    """The next layer; None for what holds no other."""
+    if isinstance(part, str | bytes):
+        try:
+            return [json.loads(part)]
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(part, list):
+        return part
+    return opened(part) if isinstance(part, Mapping) else None
+
+
+def _events(part: object) -> list[ObjectEvent]:
+    if isinstance(part, Mapping):
+        for shape in _SHAPES:
+            events = shape(part)
+            if events is not None:
+                return events
+    if isinstance(part, str | bytes):
+        raise Rejected("the body is no JSON", hint=HINT)
+    names = ", ".join(sorted(map(repr, part))[:8]) if isinstance(part, Mapping) else type(part).__name__
+    raise Rejected(f"no known shape of event: {names}"[:300], hint=HINT)
+
+
+def _as_text(part: object) -> str:
+    """The body as it came, or written anew as JSON."""
+    if isinstance(part, bytes):
+        return part.decode("utf-8", "replace")
+    if isinstance(part, str):
+        return part
+    try:
+        return json.dumps(part, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return "(nested too deeply to be shown)"
