@@ -30,7 +30,10 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "folder": f"{_HERE}.object_stores.folder:FolderStore",
         "s3": f"{_HERE}.object_stores.s3:S3Store",
     },
-    "event_source": {"watch": f"{_HERE}.events.watch:FolderWatch"},
+    "event_source": {
+        "watch": f"{_HERE}.events.watch:FolderWatch",
+        "sqs": f"{_HERE}.events.sqs:SqsEvents",
+    },
     "parser": {
         "text": f"{_HERE}.parsers.text:TextParser",
         "html": f"{_HERE}.parsers.html:HtmlParser",

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
 from s3_to_milvus.bootstrap.datalock import DataLock
+from s3_to_milvus.bootstrap.events import decode_each
 from s3_to_milvus.bootstrap.sources import FOLDER, entry_for, parse_address
+from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.service import Service
@@ -70,7 +72,9 @@ class Application:
         self.sources: list[SourceEntry] = []
         for uri in sources:
             self.open_source(uri)
-        self.service = Service(self.mirror, self.sources, self._chosen.events(self._folders), self._chosen.journal())
+        self.hints = Hints(ledger, clock, decode_each, self.mirror.take)
+        events = [*self._chosen.watches(self._folders), *self._chosen.events(self.hints)]
+        self.service = Service(self.mirror, self.sources, events, self._chosen.journal())
         self._is_built = True
 
     def open_source(self, uri: str) -> SourceEntry:
@@ -93,7 +97,7 @@ class Application:
         if all(entry.uri != each.uri for each in self.sources):
             self.sources.append(entry)
             if address.kind == FOLDER and self._is_built:
-                self.service.add_events(self._chosen.events({entry.name: Path(address.place)}))
+                self.service.add_events(self._chosen.watches({entry.name: Path(address.place)}))
         return entry
 
     def open_known_sources(self) -> list[SourceEntry]:

@@ -9,6 +9,7 @@ from s3_to_milvus.bootstrap.sources import FOLDER, S3, Address
 from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.retrying import RetryPolicy
+from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.parts import MIB, EngineConfig
 from s3_to_milvus.ports import Embedder, EventSource, Journal, Ledger, ObjectStore, Parser, Splitter, VectorStore
 from s3_to_milvus.settings import ParsingSettings, Settings
@@ -105,14 +106,19 @@ class Chosen:
         found: str = self._parsing_pool().isolation()
         return found
 
-    def events(self, folders: Mapping[str, Path]) -> list[EventSource]:
+    def watches(self, folders: Mapping[str, Path]) -> list[EventSource]:
         """What tells about changes in these folders (bucket to path)."""
+        if "watch" not in self._settings.events.kind or not folders:
+            return []
+        return [registry.load("event_source", "watch")(self._options("event_source", "watch"), folders)]
+
+    def events(self, hints: Hints) -> list[EventSource]:
+        """What tells about changes anywhere: queues, and sources of other packages."""
         found: list[EventSource] = []
         for kind in self._settings.events.kind:
+            extra = (hints.decode, hints.keep) if kind == "sqs" else ()
             if kind != "watch":
-                found.append(registry.load("event_source", kind)(self._options("event_source", kind)))
-            elif folders:
-                found.append(registry.load("event_source", kind)(self._options("event_source", kind), folders))
+                found.append(registry.load("event_source", kind)(self._options("event_source", kind), *extra))
         return found
 
     def store(self, address: Address, name: str) -> ObjectStore:

@@ -1,8 +1,16 @@
 """Bodies of events as the engine's hints."""
 
 from s3_to_milvus.domain.objects import ObjectEvent
+from s3_to_milvus.domain.quarantine import Decoded
 
-__all__ = ["decode_event"]
+__all__ = ["decode_each", "decode_event"]
+
+
+def decode_each(body: object) -> Decoded:
+    """As `decode_event`, but what is not understood is given back beside the events."""
+    from s3_to_milvus.adapters.events.notification import decode_each as decode
+
+    return decode(body)
 
 
 def decode_event(body: object) -> list[ObjectEvent]:

@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.objects import Lane, ObjectRef
+from s3_to_milvus.domain.quarantine import QuarantinedBody
 from s3_to_milvus.domain.records import (
     Claim,
     Commit,
@@ -183,6 +185,34 @@ class Ledger(Protocol):
 
     def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
         """Reserve ``amount`` units of a shared rate (one per ``interval_s``); seconds to wait before use (GCRA)."""
+
+    # what the doors keep
+    def quarantine(self, bodies: Sequence[QuarantinedBody]) -> None:
+        """Keep bodies that nobody understands; the newest ``MAX_QUARANTINED`` of them."""
+
+    def quarantined(self, after: int = 0, limit: int = 100) -> list[QuarantinedBody]:
+        """Those with a greater id than ``after``, oldest first."""
+
+    def unquarantine(self, ids: Sequence[int]) -> None:
+        """Forget these."""
+
+    def ticket(self, key: str) -> str | None:
+        """What an outside service calls the job that was started there under this key; None: none is known."""
+
+    def put_ticket(self, key: str, value: str, now: float) -> None:
+        """Remember it, in place of another one."""
+
+    def drop_ticket(self, key: str) -> None:
+        """The job is done, or unknown there."""
+
+    def access_keys(self) -> list[AccessKey]:
+        """All keys, by name."""
+
+    def put_access_key(self, key: AccessKey) -> None:
+        """Keep a key, in place of another one of its name."""
+
+    def drop_access_key(self, name: str) -> bool:
+        """Whether there was such a key."""
 
     def note_run(self, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:
         """Finish a run that makes no commit (skipped, superseded) in the timeline."""

@@ -18,6 +18,7 @@ from s3_to_milvus.domain.records import (
     SettleState,
     Suspicion,
 )
+from s3_to_milvus.testing.fakes.ledger_doors import MemoryDoors
 from s3_to_milvus.testing.fakes.ledger_shelves import MemoryReading, MemoryShelves
 from s3_to_milvus.testing.fakes.ledger_state import KEPT_RUNS, LANES, MemoryItem, MemoryWork, locked
 
@@ -26,7 +27,7 @@ __all__ = ["MemoryLedger"]
 _NOTHING = RunStats()
 
 
-class MemoryLedger(MemoryReading, MemoryShelves):
+class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
     """Implements `ports.Ledger`. All state is public, for tests to look at (hold ``lock`` where threads run)."""
 
     kind = "memory"

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.objects import Lane, ObjectRef
+from s3_to_milvus.domain.quarantine import QuarantinedBody
 from s3_to_milvus.domain.records import Garbage, JournalEntry, ObjectState, Outcome, Record, Run, Suspicion
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.ports import SourceEntry
@@ -151,6 +153,10 @@ class MemoryTables:
         self.specs: dict[str, CollectionSpec] = {}
         self.source_entries: dict[str, SourceEntry] = {}
         self.limits: dict[str, float] = {}
+        self.unread: dict[int, QuarantinedBody] = {}
+        self.last_unread = 0
+        self.tickets: dict[str, str] = {}
+        self.keys: dict[str, AccessKey] = {}
         self.last_run = 0
         self.last_entry = 0
         self.last_number = 0

@@ -5,16 +5,16 @@ A shape is a function that returns None for a body that is not of its shape. A n
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from s3_to_milvus.adapters.events.notification import cloud_shapes, plain_shapes, s3_shapes
 from s3_to_milvus.adapters.events.notification.envelopes import opened
 from s3_to_milvus.adapters.events.notification.fields import HINT
 from s3_to_milvus.domain.objects import ObjectEvent
+from s3_to_milvus.domain.quarantine import Decoded, Refused
 from s3_to_milvus.errors import Rejected
 
-__all__ = ["Decoded", "Refused", "decode", "decode_each"]
+__all__ = ["decode", "decode_each"]
 
 _Shape = Callable[[Mapping[str, Any]], list[ObjectEvent] | None]
 _SHAPES: tuple[_Shape, ...] = (
@@ -31,22 +31,6 @@ _SHAPES: tuple[_Shape, ...] = (
 )
 _MAX_WRAPPINGS = 8
 _MAX_BODIES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A body that nobody understands, as text, and why."""
-
-    body: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What a body holds; the parts of a batch are understood each by itself."""
-
-    events: list[ObjectEvent] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
 
 
 def decode(body: object) -> list[ObjectEvent]:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from s3_to_milvus.adapters.ledger.sqlite import queue, resolution, shelves
+from s3_to_milvus.adapters.ledger.sqlite import doors, queue, resolution, shelves
 from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool, open_writer
 from s3_to_milvus.adapters.ledger.sqlite.failures import translated
 from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate
 from s3_to_milvus.adapters.ledger.sqlite.reading import Reading
 from s3_to_milvus.adapters.ledger.sqlite.writer import Writer
+from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.objects import Lane, ObjectRef
+from s3_to_milvus.domain.quarantine import QuarantinedBody
 from s3_to_milvus.domain.records import (
     Claim,
     Commit,
@@ -189,6 +191,44 @@ class SqliteLedger:
     def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
         """As `Ledger.reserve`."""
         return self._writer.run(lambda txn: shelves.reserve(txn, name, amount, interval_s, burst_s, now))
+
+    def quarantine(self, bodies: Sequence[QuarantinedBody]) -> None:
+        """As `Ledger.quarantine`."""
+        if bodies:
+            self._writer.run(lambda txn: doors.quarantine(txn, bodies))
+
+    def quarantined(self, after: int = 0, limit: int = 100) -> list[QuarantinedBody]:
+        """As `Ledger.quarantined`."""
+        return doors.quarantined(self._pool, after, limit)
+
+    def unquarantine(self, ids: Sequence[int]) -> None:
+        """As `Ledger.unquarantine`."""
+        if ids:
+            self._writer.run(lambda txn: doors.unquarantine(txn, ids))
+
+    def ticket(self, key: str) -> str | None:
+        """As `Ledger.ticket`."""
+        return doors.ticket(self._pool, key)
+
+    def put_ticket(self, key: str, value: str, now: float) -> None:
+        """As `Ledger.put_ticket`."""
+        self._writer.run(lambda txn: doors.put_ticket(txn, key, value, now))
+
+    def drop_ticket(self, key: str) -> None:
+        """As `Ledger.drop_ticket`."""
+        self._writer.run(lambda txn: doors.drop_ticket(txn, key))
+
+    def access_keys(self) -> list[AccessKey]:
+        """As `Ledger.access_keys`."""
+        return doors.access_keys(self._pool)
+
+    def put_access_key(self, key: AccessKey) -> None:
+        """As `Ledger.put_access_key`."""
+        self._writer.run(lambda txn: doors.put_access_key(txn, key))
+
+    def drop_access_key(self, name: str) -> bool:
+        """As `Ledger.drop_access_key`."""
+        return self._writer.run(lambda txn: doors.drop_access_key(txn, name))
 
     def check(self) -> str:
         """As `ObjectStore.check`."""

@@ -1,0 +1,87 @@
+"""What the doors keep: bodies in quarantine, tickets of outside services, access keys."""
+
+from collections.abc import Sequence
+
+from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool
+from s3_to_milvus.adapters.ledger.sqlite.writer import Transaction
+from s3_to_milvus.domain.access import AccessKey, Role
+from s3_to_milvus.domain.limits import storable_text
+from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, MAX_QUARANTINED, QuarantinedBody
+
+__all__ = [
+    "access_keys",
+    "drop_access_key",
+    "drop_ticket",
+    "put_access_key",
+    "put_ticket",
+    "quarantine",
+    "quarantined",
+    "ticket",
+    "unquarantine",
+]
+
+_QUARANTINE = "INSERT INTO quarantine (received_at, source, reason, body) VALUES (?, ?, ?, ?)"
+_FORGET_OLDEST = """DELETE FROM quarantine WHERE id <= (SELECT id FROM quarantine ORDER BY id DESC LIMIT 1 OFFSET ?)"""
+_QUARANTINED = "SELECT body, reason, source, received_at, id FROM quarantine WHERE id > ? ORDER BY id LIMIT ?"
+_UNQUARANTINE = "DELETE FROM quarantine WHERE id = ?"
+_TICKET = "SELECT value FROM tickets WHERE key = ?"
+_PUT_TICKET = "REPLACE INTO tickets (key, value, put_at) VALUES (?, ?, ?)"
+_DROP_TICKET = "DELETE FROM tickets WHERE key = ?"
+_ACCESS_KEYS = "SELECT name, role, digest, created_at FROM access_keys ORDER BY name"
+_PUT_ACCESS_KEY = "REPLACE INTO access_keys (name, role, digest, created_at) VALUES (?, ?, ?, ?)"
+_DROP_ACCESS_KEY = "DELETE FROM access_keys WHERE name = ? RETURNING 1"
+
+
+def quarantine(txn: Transaction, bodies: Sequence[QuarantinedBody]) -> None:
+    """As `Ledger.quarantine`."""
+    rows = [
+        (each.received_at, each.source, each.reason[:1_000], storable_text(each.body)[:MAX_BODY_CHARS])
+        for each in bodies
+    ]
+    txn.connection.executemany(_QUARANTINE, rows)
+    txn.execute(_FORGET_OLDEST, (MAX_QUARANTINED,))
+
+
+def quarantined(pool: ReadPool, after: int, limit: int) -> list[QuarantinedBody]:
+    """As `Ledger.quarantined`."""
+    with pool.borrow() as connection:
+        return [QuarantinedBody(*row) for row in connection.execute(_QUARANTINED, (after, limit)).fetchall()]
+
+
+def unquarantine(txn: Transaction, ids: Sequence[int]) -> None:
+    """As `Ledger.unquarantine`."""
+    txn.connection.executemany(_UNQUARANTINE, [(each,) for each in ids])
+
+
+def ticket(pool: ReadPool, key: str) -> str | None:
+    """As `Ledger.ticket`."""
+    with pool.borrow() as connection:
+        row = connection.execute(_TICKET, (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def put_ticket(txn: Transaction, key: str, value: str, now: float) -> None:
+    """As `Ledger.put_ticket`."""
+    txn.execute(_PUT_TICKET, (key, value, now))
+
+
+def drop_ticket(txn: Transaction, key: str) -> None:
+    """As `Ledger.drop_ticket`."""
+    txn.execute(_DROP_TICKET, (key,))
+
+
+def access_keys(pool: ReadPool) -> list[AccessKey]:
+    """As `Ledger.access_keys`."""
+    with pool.borrow() as connection:
+        rows = connection.execute(_ACCESS_KEYS).fetchall()
+    return [AccessKey(name, Role(role), digest, created_at) for name, role, digest, created_at in rows]
+
+
+def put_access_key(txn: Transaction, key: AccessKey) -> None:
+    """As `Ledger.put_access_key`."""
+    txn.execute(_PUT_ACCESS_KEY, (key.name, int(key.role), key.digest, key.created_at))
+
+
+def drop_access_key(txn: Transaction, name: str) -> bool:
+    """As `Ledger.drop_access_key`."""
+    return txn.execute(_DROP_ACCESS_KEY, (name,)).fetchone() is not None

@@ -1,0 +1,40 @@
+"""Bodies of events that nobody understands: kept, so that they can be looked at and played again."""
+
+from dataclasses import dataclass, field
+
+from s3_to_milvus.domain.objects import ObjectEvent
+
+__all__ = ["MAX_BODY_CHARS", "MAX_QUARANTINED", "Decoded", "QuarantinedBody", "Refused"]
+
+MAX_BODY_CHARS = 262_144
+"""Longer bodies are cut (a message of SQS has at most 256 KiB)."""
+
+MAX_QUARANTINED = 10_000
+"""Beyond that the oldest are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedBody:
+    """``id`` 0: not stored yet. ``source`` is the door it came in by."""
+
+    body: str
+    reason: str
+    source: str
+    received_at: float
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A body that nobody understands, as text, and why."""
+
+    body: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a body holds; the parts of a batch are understood each by itself."""
+
+    events: list[ObjectEvent] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
