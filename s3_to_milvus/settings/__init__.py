@@ -6,6 +6,7 @@ from s3_to_milvus.settings.load import load
 from s3_to_milvus.settings.model import (
     AdapterSettings,
     AdaptersSettings,
+    AuthSettings,
     EngineSettings,
     LogSettings,
     ParsingSettings,
@@ -21,6 +22,7 @@ __all__ = [
     "ORIGINAL_NAMES",
     "AdapterSettings",
     "AdaptersSettings",
+    "AuthSettings",
     "EngineSettings",
     "Explained",
     "Layer",

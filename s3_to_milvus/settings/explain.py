@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["HIDDEN", "Explained", "explain", "is_secret_name", "shown"]
 
 HIDDEN = "********"
-_SECRET_NAME = re.compile(r"(?:^|[._])(?:key|token|secret|passwords?|passphrase|dsn)(?:_id)?(?:\.\d+)?$")
+_SECRET_NAME = re.compile(r"(?:^|[._])(?:key|token|secrets?|passwords?|passphrase|dsn)(?:_id)?(?:\.\d+)?$")
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 

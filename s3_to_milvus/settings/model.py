@@ -15,6 +15,7 @@ __all__ = [
     "LAYERS",
     "AdapterSettings",
     "AdaptersSettings",
+    "AuthSettings",
     "EngineSettings",
     "LogSettings",
     "ParsingSettings",
@@ -165,6 +166,19 @@ class RouteSettings(BaseModel):
     """Tried for files of this route that ask for a password."""
 
 
+class AuthSettings(BaseModel):
+    """Who may use the service."""
+
+    model_config = _STRICT
+
+    mode: Literal["auto", "required", "none"] = "auto"
+    """`auto`: asks for a key unless only this machine can reach the service. `none`: never; something in front does."""
+    event_secrets: _Secrets = ()
+    """Shared secrets that sign events (`X-S2M-Signature`); two at a time, so that they can be changed one by one."""
+    replay_window_s: int = Field(default=300, ge=10)
+    """How old a signed event may be."""
+
+
 class LogSettings(BaseModel):
     """What the log says, and how."""
 
@@ -228,6 +242,7 @@ class Settings(BaseSettings):
     routes: tuple[RouteSettings, ...] = ()
     """Which objects go where: the longest matching prefix wins; what none matches goes to its folder's collection."""
     engine: EngineSettings = EngineSettings()
+    auth: AuthSettings = AuthSettings()
     log: LogSettings = LogSettings()
 
     _layers: tuple[Layer, ...] = PrivateAttr(default=())

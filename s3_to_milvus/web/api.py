@@ -1,14 +1,15 @@
 """``/api/v1``: search, objects, collections, status, retry, sync, check."""
 
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from s3_to_milvus.domain.access import Role
 from s3_to_milvus.domain.records import ObjectState
 from s3_to_milvus.engine.answers import object_answer, object_line, search_answer
+from s3_to_milvus.web.access import role_in
 from s3_to_milvus.web.door import Door, door_of
 from s3_to_milvus.web.models import (
     PROBLEMS,
@@ -104,7 +105,7 @@ def retry(body: RetryBody, door: _Door) -> Response:
 @router.post("/sync", tags=["work"], status_code=202, response_model=SyncJob)
 def sync(body: SyncBody, door: _Door, request: Request) -> Response:
     """Bring a source in line with Milvus now; ask for the job to see how far it is."""
-    if not (_has_token(request, door) or door.is_known(body.source)):
+    if role_in(request.scope) != Role.ADMIN and not door.is_known(body.source):
         detail = "This source is not mirrored yet; only who can read the service's data folder may add it."
         return problem(403, "unknown_source", detail, "Run `s3-to-milvus sync` on the service's machine.")
     job = door.jobs.start("sync", sync_work(door, body))
@@ -135,8 +136,3 @@ def _job(door: Door, kind: str, job_id: str) -> Response:
     if job is None:
         return problem(404, "unknown_job", "There is no such job.", "Jobs are forgotten when the service stops.")
     return Json(job.answer())
-
-
-def _has_token(request: Request, door: Door) -> bool:
-    given = request.headers.get("authorization", "").removeprefix("Bearer ")
-    return secrets.compare_digest(given.encode(), door.token.encode())

@@ -12,10 +12,11 @@ from starlette.staticfiles import StaticFiles
 
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError
-from s3_to_milvus.web import api, documents, events, health, page
+from s3_to_milvus.web import api, documents, events, health, keys, page, quarantine
+from s3_to_milvus.web.access import Access
 from s3_to_milvus.web.door import Door
 from s3_to_milvus.web.gate import MAX_BODY_BYTES, Gate
-from s3_to_milvus.web.listening import address_of_server, url_of
+from s3_to_milvus.web.listening import address_of_server, is_own_address, url_of
 from s3_to_milvus.web.problems import add_handlers
 from s3_to_milvus.web.schema import add_schema
 
@@ -49,6 +50,10 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
             return door.application.settings.parsing.max_upload_mb << 20
         return MAX_BODY_BYTES
 
+    def access() -> Access | None:
+        door = getattr(app.state, "door", None)
+        return door.access if isinstance(door, Door) else None
+
     app = FastAPI(
         title="s3-to-milvus",
         summary="Keeps Milvus equal to what lies in an object store, and searches it.",
@@ -58,11 +63,11 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
         redoc_url=None,
         telemetry={"tracing": False},
     )
-    app.add_middleware(Gate, own_names=own_names, heard=heard, allowed=allowed)
+    app.add_middleware(Gate, own_names=own_names, heard=heard, allowed=allowed, access=access)
     add_handlers(app)
     add_schema(app)
-    for router in (events.router, api.router, documents.router, health.router, page.router):
-        app.include_router(router)
+    for module in (events, api, documents, quarantine, keys, health, page):
+        app.include_router(module.router)
     app.mount("/static/swagger", StaticFiles(directory=page.swagger_files(), check_dir=False), "swagger")
     app.mount("/static", StaticFiles(directory=page.STATIC), "static")
     return app
@@ -99,11 +104,13 @@ def _open(build: Build, url: str | None) -> Door:
 
     application = build()
     try:
-        door = Door(application, decode_event)
-        door.write_token()
-        application.start()
         settings = application.settings
-        door.announce(url or url_of(*address_of_server((settings.host, settings.port))))
+        host, port = address_of_server((settings.host, settings.port))
+        door = Door(application, decode_event, is_public=not is_own_address(host))
+        door.write_token()
+        door.make_first_key()
+        application.start()
+        door.announce(url or url_of(host, port))
     except BaseException:
         application.stop()
         raise

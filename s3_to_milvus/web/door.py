@@ -1,6 +1,7 @@
 """What the requests of one running service share."""
 
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request
 
+from s3_to_milvus.domain.access import AccessKey, Role, digest_of, new_key
 from s3_to_milvus.domain.objects import ObjectEvent
 from s3_to_milvus.engine.answers import Answer, collection_lines, status_answer, status_details
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError, Unavailable
+from s3_to_milvus.web.access import Access
 from s3_to_milvus.web.intake import Intake
 from s3_to_milvus.web.jobs import Jobs
 
@@ -28,13 +31,17 @@ _FRESH_S = 1.0
 class Door:
     """The application behind the door, its jobs, and the token that only who reads the data folder knows."""
 
-    def __init__(self, application: "Application", decode: Callable[[object], list[ObjectEvent]]) -> None:
+    def __init__(
+        self, application: "Application", decode: Callable[[object], list[ObjectEvent]], *, is_public: bool = False
+    ) -> None:
         self.application = application
         self.mirror = application.mirror
         self.decode = decode
         self.jobs = Jobs()
         self.intake = Intake(application.mirror.take)
         self.token = secrets.token_urlsafe(32)
+        ledger = application.mirror.parts.ledger
+        self.access = Access(application.settings.auth, ledger, self.token, is_public=is_public)
         self._url = ""
         self._status: Answer = {}
         self._status_at = -_FRESH_S
@@ -51,6 +58,20 @@ class Door:
         path.unlink(missing_ok=True)
         path.touch(mode=0o600, exist_ok=False)
         path.write_text(self.token, encoding="ascii")
+
+    def make_first_key(self) -> None:
+        """A service that others can reach starts with one key, shown this once, so that somebody can use it at all."""
+        ledger = self.mirror.parts.ledger
+        if not self.access.asks_everybody or ledger.access_keys():
+            return
+        key = new_key()
+        ledger.put_access_key(AccessKey("first", Role.ADMIN, digest_of(key), time.time()))
+        sys.stderr.write(
+            f"Others can reach this service, so it asks for a key. The first one (admin), shown only now: {key}\n"
+            "More: `s3-to-milvus keys add NAME --role viewer`. Where something in front asks for a login already, set "
+            "S2M_AUTH__MODE=none.\n"
+        )
+        sys.stderr.flush()
 
     def announce(self, url: str) -> None:
         """Say where the service answers, so that commands on this machine find it."""

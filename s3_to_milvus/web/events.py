@@ -1,16 +1,19 @@
-"""``POST /process_s3_event``: the door for hints which object to look at."""
+"""``POST /process_s3_event`` and ``POST /events``: the doors for hints which object to look at."""
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from s3_to_milvus.web.access import role_in
 from s3_to_milvus.web.door import Door, door_of
-from s3_to_milvus.web.models import PROBLEMS, EventAnswer, EventBody
-from s3_to_milvus.web.problems import Json, invalid
+from s3_to_milvus.web.models import PROBLEMS, EventAnswer, EventBody, EventsAnswer
+from s3_to_milvus.web.problems import Json, Problem, invalid, problem
 
 __all__ = ["router"]
 
@@ -30,6 +33,8 @@ _STATUS = {"upload": "Processing initiated", "delete": "Deletion initiated"}
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": EventBody.model_json_schema()}}}
 }
+_ANY_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}}
+_HANDSHAKE = "Microsoft.EventGrid.SubscriptionValidationEvent"
 
 
 @router.post(
@@ -44,14 +49,77 @@ _BODY: dict[str, Any] = {
 async def process_s3_event(request: Request) -> Response:
     """Durable when it answers 202: the object is looked at soon, whatever the event said, however often it comes."""
     door = door_of(request)
+    content = await request.body()
+    if refusal := _unless_genuine(request, door, content):
+        return refusal
     try:
-        body = EventBody.model_validate_json(await request.body())
+        body = EventBody.model_validate_json(content)
     except ValidationError as error:
         return invalid(error.errors(include_url=False, include_context=False, include_input=False))
     answer = body.model_dump()
     if body.file_key.endswith("/"):
         return Json({"status": _FOLDER, **answer}, 202)
     return Json({**await _take(door, answer), **answer}, 202)
+
+
+@router.post(
+    "/events",
+    tags=["events"],
+    summary="Hand over a notification of any cloud, as it came",
+    status_code=202,
+    response_model=EventsAnswer,
+    responses=PROBLEMS,
+    openapi_extra=_ANY_BODY,
+)
+async def events(request: Request) -> Response:
+    """Notifications of S3 (directly, by SQS, SNS, EventBridge or a Lambda), MinIO, Ceph, R2, Google Cloud and Azure.
+
+    Durable when it answers 202. What nobody understands goes into quarantine and is answered with 202, too, so that no
+    sender repeats it for ever.
+    """
+    door = door_of(request)
+    content = await request.body()
+    if refusal := _unless_genuine(request, door, content):
+        return refusal
+    if code := _validation_code(content):
+        return Json({"validationResponse": code})
+    hints = door.application.hints
+    found = hints.decode(content)
+    reasons = await door.intake.take(found.events) if found.events else []
+    if found.refused:
+        await run_in_threadpool(hints.keep, found.refused, "http")
+    taken = reasons.count("")
+    return Json({"taken": taken, "ignored": len(reasons) - taken, "quarantined": len(found.refused)}, 202)
+
+
+@router.options("/events", include_in_schema=False)
+async def events_options(request: Request) -> Response:
+    """Azure asks here whether its events are welcome (CloudEvents webhooks, section 4)."""
+    origin = request.headers.get("webhook-request-origin")
+    headers = {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*"} if origin else {}
+    return Response(status_code=200, headers={"Allow": "POST", **headers})
+
+
+def _unless_genuine(request: Request, door: Door, content: bytes) -> Problem | None:
+    """None for a caller with a role, or with a signature that is right."""
+    if role_in(request.scope) is not None:
+        return None
+    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    if door.access.is_genuine(content, headers):
+        return None
+    hint = "Check the shared secret (S2M_AUTH__EVENT_SECRETS) and the sender's clock."
+    return problem(401, "unauthorized", "The signature of the event is wrong or too old.", hint)
+
+
+def _validation_code(content: bytes) -> str:
+    """What Azure Event Grid wants to read back before it sends events; empty for everything else."""
+    if _HANDSHAKE.encode() not in content:
+        return ""
+    try:
+        first = json.loads(content)[0]
+        return str(first["data"]["validationCode"]) if first["eventType"] == _HANDSHAKE else ""
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 async def _take(door: Door, body: dict[str, Any]) -> dict[str, str]:

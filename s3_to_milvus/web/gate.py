@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from s3_to_milvus.domain.access import Role
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError
+from s3_to_milvus.web.access import Access, needed_role
 from s3_to_milvus.web.problems import Problem, problem
 
 __all__ = ["CONTENT_SECURITY_POLICY", "MAX_BODY_BYTES", "Gate", "is_own_name"]
@@ -59,7 +61,8 @@ class Gate:
     """Pure ASGI, since it stands before every event: it costs microseconds.
 
     ``own_names`` gives further names that the service may be called by over loopback; ``heard`` is told the address
-    of the socket that the first request came in by; ``allowed`` says how large a body may be by the path it is sent to.
+    of the socket that the first request came in by; ``allowed`` says how large a body may be by the path it is sent to;
+    ``access`` knows who may do what.
     """
 
     def __init__(
@@ -68,11 +71,13 @@ class Gate:
         own_names: Callable[[], Iterable[str]] = tuple,
         heard: Callable[[str, int], None] = lambda host, port: None,
         allowed: Callable[[str], int] = lambda path: MAX_BODY_BYTES,
+        access: Callable[[], Access | None] = lambda: None,
     ) -> None:
         self.app = app
         self._own_names = own_names
         self._heard = heard
         self._allowed = allowed
+        self._access = access
         self._is_first = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,11 +141,28 @@ class Gate:
             return _refuse(HTTPStatus.MISDIRECTED_REQUEST, "This service is not called by that name here.")
         if scope["method"] not in _READING and _is_foreign_page(headers):
             return _refuse(HTTPStatus.FORBIDDEN, "A page of another site may not change anything here.")
-        return None
+        access = self._access()
+        return None if access is None else _unless_allowed(access, scope, headers)
 
 
 def _refuse(status: HTTPStatus, detail: str) -> Problem:
     return problem(int(status), status.name.lower(), detail)
+
+
+def _unless_allowed(access: Access, scope: Scope, headers: dict[bytes, str]) -> Problem | None:
+    """None where the caller has the role that the request needs; signed events are checked by their door."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    role, needed = access.role_of(scope, headers), needed_role(scope["method"], path)
+    if needed is None or (role is not None and role >= needed):
+        return None
+    if needed == Role.EVENTS and access.is_signed(headers):
+        return None
+    if role is None:
+        challenge = {"WWW-Authenticate": 'Basic realm="s3-to-milvus", charset="UTF-8"'}
+        hint = "Send a key as `Authorization: Bearer …`; `s3-to-milvus keys add NAME` makes one."
+        return problem(401, "unauthorized", "This service asks for a key.", hint, headers=challenge)
+    hint = f"It needs the role {needed.name.lower()}."
+    return problem(403, "forbidden", f"A key with the role {role.name.lower()} may not do that.", hint)
 
 
 def _is_loopback(scope: Scope) -> bool:

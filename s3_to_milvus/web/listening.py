@@ -1,11 +1,12 @@
 """Where this process listens, as far as it can know before the first request."""
 
+import ipaddress
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
-__all__ = ["address_of_server", "url_of"]
+__all__ = ["address_of_server", "is_own_address", "url_of"]
 
 _UVICORN = ("127.0.0.1", 8000)
 
@@ -14,6 +15,16 @@ def url_of(host: str, port: int) -> str:
     """The address by which commands on this machine reach a socket bound to ``host``."""
     name = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def is_own_address(host: str) -> bool:
+    """Whether only this machine can reach a socket bound to ``host``."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def address_of_server(

@@ -12,11 +12,18 @@ __all__ = [
     "CollectionsAnswer",
     "EventAnswer",
     "EventBody",
+    "EventsAnswer",
     "Health",
+    "KeyAnswer",
+    "KeyBody",
+    "KeysAnswer",
     "ObjectAnswer",
     "ObjectsAnswer",
     "Problem",
+    "QuarantineAnswer",
+    "QuarantineBody",
     "Readiness",
+    "ReplayAnswer",
     "RetryAnswer",
     "RetryBody",
     "SearchAnswer",
@@ -51,6 +58,78 @@ class EventAnswer(BaseModel):
     file_key: str
     event_type: str
     reason: str | None = None
+
+
+class EventsAnswer(BaseModel):
+    """How many objects are looked at, how many events were ignored, how many bodies went into quarantine."""
+
+    taken: int
+    ignored: int
+    quarantined: int
+
+
+class QuarantinedLine(BaseModel):
+    """A body that nobody understood. Times are epoch seconds."""
+
+    id: int
+    body: str
+    reason: str
+    source: str
+    received_at: float
+
+
+class QuarantineAnswer(BaseModel):
+    """A page of bodies; ``next`` goes into ``after`` for the page behind it."""
+
+    bodies: list[QuarantinedLine]
+    next: int | None
+
+
+class QuarantineBody(BaseModel):
+    """Which bodies; without ``ids`` all of them."""
+
+    model_config = _STRICT
+
+    ids: Annotated[list[int], Field(max_length=1_000)] | None = None
+
+
+class ReplayAnswer(BaseModel):
+    """How many were understood and taken, how many are left."""
+
+    taken: int
+    left: int
+
+
+_RoleName = Literal["events", "viewer", "operator", "admin"]
+
+
+class KeyBody(BaseModel):
+    """A key to make."""
+
+    model_config = ConfigDict(**_STRICT, json_schema_extra={"example": {"name": "lambda", "role": "events"}})
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^/\\\x00-\x1f]+$")]
+    role: _RoleName = "viewer"
+
+
+class KeyLine(BaseModel):
+    """A key, without itself."""
+
+    name: str
+    role: _RoleName
+    created_at: float
+
+
+class KeysAnswer(BaseModel):
+    """All keys."""
+
+    keys: list[KeyLine]
+
+
+class KeyAnswer(KeyLine):
+    """A new key; it is shown this once."""
+
+    key: str
 
 
 class SearchBody(BaseModel):

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from s3_to_milvus.adapters.clock import SystemClock
+from s3_to_milvus.bootstrap.events import decode_each
+from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import EngineConfig, Parts
 from s3_to_milvus.engine.service import Service
@@ -70,6 +72,7 @@ class FakeApplication:
         )
         self.mirror = Mirror(parts)
         self.sources: list[SourceEntry] = [self.open_source(f"s3://{BUCKET}/")]
+        self.hints = Hints(self.ledger, parts.clock, decode_each, self.mirror.take)
         self.service = Service(self.mirror, self.sources, [], MemoryJournal())
 
     def open_source(self, uri: str) -> SourceEntry:

@@ -159,7 +159,7 @@ def test_made_by_hand_it_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         ("S2M_ROUTES", '[{"prefx": "a"}]', "did you mean prefix?"),
         ("S2M_", "x", "unknown"),
         ("S2M___", "x", "unknown"),
-        ("S2M_ZZZ__YYY", "x", "unknown; known: data_dir"),
+        ("S2M_ZZZ__YYY", "x", "unknown; known: auth, data_dir"),
         ("S2M_DATA_DIR", "~nobody-of-this-name/x", "has no home folder"),
     ],
 )

@@ -3,6 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
+from s3_to_milvus.settings import AuthSettings, Settings
 from s3_to_milvus.web.app import create_app
 from tests.support.application import FakeApplication
 from tests.support.web import LOOPBACK, is_problem
@@ -45,6 +46,7 @@ def test_a_rebound_name_gets_nothing(client: TestClient, application: FakeApplic
 
 
 def test_other_interfaces_are_called_by_any_name(application: FakeApplication) -> None:
+    application.settings = Settings(data_dir=application.data_dir, auth=AuthSettings(mode="none"))
     with TestClient(create_app(application.as_real), base_url="http://192.168.7.7:8510") as client:
         assert client.get("/", headers={"Host": "docs.example.org"}).status_code == 200
         assert application.urls[-1] == "http://192.168.7.7:8510"

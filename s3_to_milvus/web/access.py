@@ -1,0 +1,139 @@
+"""Who is asking, and may they: the service's own token, API keys, signed events.
+
+A service that only this machine can reach lets everybody on it do everything but handle keys; every other asks for a
+key, unless the settings say that something in front of it does that already (``auth.mode``).
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import threading
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from s3_to_milvus.domain.access import Role, digest_of
+from s3_to_milvus.ports import Ledger
+from s3_to_milvus.settings import AuthSettings
+
+__all__ = ["EVENT_PATHS", "Access", "needed_role", "role_in"]
+
+EVENT_PATHS = ("/process_s3_event", "/events")
+_OPEN_PATHS = ("/healthz", "/readyz")
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_ASKING = ("/api/v1/search", "/upload_parse_document")
+_KEYS_PATH = "/api/v1/keys"
+_ROLE = "s2m.role"
+_FRESH_S = 5.0
+_SCHEME = b"v1="
+
+
+def needed_role(method: str, path: str) -> Role | None:
+    """What a request needs; None: nothing."""
+    path = path.rstrip("/") or "/"
+    if path in _OPEN_PATHS or path.startswith("/static/"):
+        return None
+    if path in EVENT_PATHS:
+        return Role.EVENTS
+    if path == _KEYS_PATH or path.startswith(f"{_KEYS_PATH}/"):
+        return Role.ADMIN
+    return Role.VIEWER if method in _READING or path in _ASKING else Role.OPERATOR
+
+
+def role_in(scope: Mapping[str, Any]) -> Role | None:
+    """The role that the gate found for this request."""
+    found: Role | None = scope.get(_ROLE)
+    return found
+
+
+class Access:
+    """``is_public``: others than this machine can reach the service, as far as it knows."""
+
+    def __init__(self, settings: AuthSettings, ledger: Ledger, token: str, *, is_public: bool) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._token = digest_of(token)
+        self._is_public = is_public
+        self._secrets = tuple(each.get_secret_value().encode() for each in settings.event_secrets)
+        self._lock = threading.Lock()
+        self._roles: dict[str, Role] = {}
+        self._read_at = -_FRESH_S
+
+    @property
+    def asks_everybody(self) -> bool:
+        """Whether nobody may use the service without a key."""
+        return self._settings.mode == "required" or (self._settings.mode == "auto" and self._is_public)
+
+    def role_of(self, scope: MutableMapping[str, Any], headers: Mapping[bytes, str]) -> Role | None:
+        """The caller's role, kept in the scope; None: nobody we know."""
+        role = self._known(headers)
+        if role is None and not self._is_guarded(scope):
+            role = Role.OPERATOR
+        scope[_ROLE] = role
+        return role
+
+    def is_signed(self, headers: Mapping[bytes, str]) -> bool:
+        """Whether a request claims to be a signed event; the door checks the signature once it has the body."""
+        return bool(self._secrets) and b"x-s2m-signature" in headers
+
+    def is_genuine(self, body: bytes, headers: Mapping[bytes, str]) -> bool:
+        """Whether the signature is one of a secret of ours, and new enough."""
+        stamp, signature = headers.get(b"x-s2m-timestamp", ""), headers.get(b"x-s2m-signature", "").encode()
+        if not stamp.isdecimal() or len(stamp) > 12 or not signature.startswith(_SCHEME):
+            return False
+        if abs(time.time() - int(stamp)) > self._settings.replay_window_s:
+            return False
+        signed = stamp.encode() + b"." + body
+        wanted = (hmac.new(secret, signed, hashlib.sha256).hexdigest().encode() for secret in self._secrets)
+        return any(hmac.compare_digest(each, signature.removeprefix(_SCHEME)) for each in wanted)
+
+    def forget(self) -> None:
+        """Keys have changed."""
+        self._read_at = -_FRESH_S
+
+    def _is_guarded(self, scope: Mapping[str, Any]) -> bool:
+        if self._settings.mode != "auto":
+            return self._settings.mode == "required"
+        return self._is_public or not _is_loopback(scope)
+
+    def _known(self, headers: Mapping[bytes, str]) -> Role | None:
+        key = _key_in(headers)
+        if not key:
+            return None
+        digest = digest_of(key)
+        if secrets.compare_digest(digest, self._token):
+            return Role.ADMIN
+        return self._keys().get(digest)
+
+    def _keys(self) -> dict[str, Role]:
+        """Digests of all keys; read again every few seconds, since other processes may change them."""
+        with self._lock:
+            if time.monotonic() - self._read_at >= _FRESH_S:
+                self._roles = {key.digest: key.role for key in self._ledger.access_keys()}
+                self._read_at = time.monotonic()
+            return self._roles
+
+
+def _key_in(headers: Mapping[bytes, str]) -> str:
+    """The key of a request: as bearer, in a header of its own, or as the password of a browser's prompt."""
+    scheme, _, value = headers.get(b"authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except (binascii.Error, ValueError):
+            return ""
+    return headers.get(b"x-api-key", "")
+
+
+def _is_loopback(scope: Mapping[str, Any]) -> bool:
+    """Whether a request came in by an address that only this machine has; unknown (a Unix socket) counts as such."""
+    server = scope.get("server")
+    try:
+        return server is None or ipaddress.ip_address(server[0]).is_loopback
+    except ValueError:
+        return True

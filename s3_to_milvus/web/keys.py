@@ -1,0 +1,47 @@
+"""``/api/v1/keys``: API keys. A key is shown once, when it is made; only its digest is kept."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+from starlette.responses import Response
+
+from s3_to_milvus.domain.access import AccessKey, Role, digest_of, new_key
+from s3_to_milvus.web.door import Door, door_of
+from s3_to_milvus.web.models import PROBLEMS, KeyAnswer, KeyBody, KeysAnswer
+from s3_to_milvus.web.problems import Json, problem
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1/keys", tags=["keys"], responses=PROBLEMS)
+_Door = Annotated[Door, Depends(door_of)]
+
+
+@router.get("", response_model=KeysAnswer)
+def keys(door: _Door) -> Response:
+    """Names and roles of all keys."""
+    found = door.mirror.parts.ledger.access_keys()
+    return Json({"keys": [_line(each) for each in found]})
+
+
+@router.post("", status_code=201, response_model=KeyAnswer)
+def add_key(body: KeyBody, door: _Door) -> Response:
+    """Make a key, in place of another one of its name. This is the only time that it is shown."""
+    key = new_key()
+    made = AccessKey(body.name, Role[body.role.upper()], digest_of(key), time.time())
+    door.mirror.parts.ledger.put_access_key(made)
+    door.access.forget()
+    return Json({**_line(made), "key": key}, 201)
+
+
+@router.delete("/{name}", status_code=204, response_class=Response)
+def drop_key(name: Annotated[str, Path(min_length=1, max_length=100)], door: _Door) -> Response:
+    """Forget a key; whoever uses it is refused within seconds, on every host."""
+    if not door.mirror.parts.ledger.drop_access_key(name):
+        return problem(404, "unknown_key", "There is no key of this name.", "GET /api/v1/keys lists them.")
+    door.access.forget()
+    return Response(status_code=204)
+
+
+def _line(key: AccessKey) -> dict[str, object]:
+    return {"name": key.name, "role": key.role.name.lower(), "created_at": key.created_at}

@@ -1,0 +1,68 @@
+"""``POST /events``: notifications of every cloud as they came; what nobody understands waits in quarantine."""
+
+import json
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from s3_to_milvus.domain.records import ObjectState
+from tests.support.application import BUCKET, FakeApplication, until
+from tests.support.web import is_problem
+
+
+def _record(key: str, bucket: str = BUCKET) -> dict[str, Any]:
+    s3 = {"bucket": {"name": bucket}, "object": {"key": key}}
+    return {"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": s3}]}
+
+
+def test_an_event_of_any_shape_brings_the_object_in(client: TestClient, application: FakeApplication) -> None:
+    application.store.put(BUCKET, "새 글/a+b.txt", "새로 온 글".encode())
+    bridge = {"source": "aws.s3", "detail-type": "Object Created", "detail": {}}
+    bridge["detail"] = {"bucket": {"name": BUCKET}, "object": {"key": "새 글/a+b.txt"}}
+    sqs = {"Records": [{"eventSource": "aws:sqs", "body": json.dumps(bridge)}]}
+    assert client.post("/events", json=sqs).json() == {"taken": 1, "ignored": 0, "quarantined": 0}
+    until(lambda: application.mirror.status().counts.indexed == 3)
+
+
+def test_test_messages_and_foreign_buckets_do_no_harm(client: TestClient) -> None:
+    answer = client.post("/events", json={"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET})
+    assert (answer.status_code, answer.json()["taken"]) == (202, 0)
+    assert client.post("/events", json=_record("a.txt", "foreign")).json()["ignored"] == 1
+
+
+def test_what_nobody_understands_waits_in_quarantine(client: TestClient, application: FakeApplication) -> None:
+    good = json.dumps(_record("guides/start.md"))
+    batch = {"Records": [{"eventSource": "aws:sqs", "body": body} for body in (good, "no json", '{"odd": "글"}')]}
+    assert client.post("/events", json=batch).json() == {"taken": 1, "ignored": 0, "quarantined": 2}
+    assert client.post("/events", content=b"\xff\x00").status_code == 202
+    page = client.get("/api/v1/quarantine", params={"limit": 2}).json()
+    assert [each["body"] for each in page["bodies"]] == ["no json", '{"odd": "글"}']
+    assert {each["source"] for each in page["bodies"]} == {"http"}
+    rest = client.get("/api/v1/quarantine", params={"after": page["next"]}).json()
+    assert len(rest["bodies"]) == 1
+    assert client.post("/api/v1/quarantine/replay", json={}).json() == {"taken": 0, "left": 3}
+    ids = [each["id"] for each in page["bodies"]]
+    assert client.post("/api/v1/quarantine/drop", json={"ids": ids}).json() == {"taken": 0, "left": 1}
+    assert is_problem(client.post("/api/v1/quarantine/drop", json={"ids": "x"}), 422, "invalid_request")
+
+
+def test_a_body_that_is_understood_later_is_taken_then(client: TestClient, application: FakeApplication) -> None:
+    hints = application.hints
+    understand, hints.decode = hints.decode, lambda body: understand("{}")
+    application.store.put(BUCKET, "later.txt", b"later")
+    assert client.post("/events", json=_record("later.txt")).json()["quarantined"] == 1
+    hints.decode = understand
+    (body,) = client.get("/api/v1/quarantine").json()["bodies"]
+    application.ledger.unread[body["id"]] = type(application.ledger.unread[body["id"]])(
+        json.dumps(_record("later.txt")), "", "http", 0.0, body["id"]
+    )
+    assert client.post("/api/v1/quarantine/replay", json={"ids": [body["id"]]}).json() == {"taken": 1, "left": 0}
+    until(lambda: len(application.ledger.objects(state=ObjectState.INDEXED)) == 3)
+    assert client.get("/api/v1/quarantine").json()["bodies"] == []
+
+
+def test_azure_asks_whether_somebody_listens(client: TestClient) -> None:
+    event = {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "512d38b6"}}
+    assert client.post("/events", json=[event]).json() == {"validationResponse": "512d38b6"}
+    answer = client.options("/events", headers={"WebHook-Request-Origin": "eventgrid.azure.net"})
+    assert answer.headers["webhook-allowed-origin"] == "eventgrid.azure.net"
