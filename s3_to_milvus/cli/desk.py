@@ -61,5 +61,23 @@ class Desk(Protocol):
     def check(self, *, is_repairing: bool, on_progress: OnProgress) -> Checked:
         """Compare bucket, ledger and Milvus."""
 
+    def keys(self) -> list[Answer]:
+        """All API keys, without themselves."""
+
+    def add_key(self, name: str, role: str) -> Answer:
+        """A new key, with itself."""
+
+    def drop_key(self, name: str) -> bool:
+        """Whether there was such a key."""
+
+    def quarantined(self) -> list[Answer]:
+        """Bodies of events that nobody understood."""
+
+    def replay(self, ids: Sequence[int] | None) -> Answer:
+        """Understand them once more (None: all)."""
+
+    def drop_quarantined(self, ids: Sequence[int] | None) -> Answer:
+        """Forget them (None: all)."""
+
     def close(self) -> None:
         """Let go."""

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from s3_to_milvus.bootstrap import build, configure_logging
 from s3_to_milvus.cli.desk import Answer, Checked, OnProgress, Step, Synced
+from s3_to_milvus.domain.access import Role
 from s3_to_milvus.engine.answers import (
     check_answer,
     collection_lines,
@@ -16,6 +18,7 @@ from s3_to_milvus.engine.answers import (
     status_details,
     sync_answer,
 )
+from s3_to_milvus.engine.keyring import add_key, key_line
 from s3_to_milvus.engine.mirror import Progress
 
 if TYPE_CHECKING:
@@ -97,6 +100,32 @@ class Direct:
         self._work()
         repaired, report = self._mirror.repair(sources, lambda: on_progress(Step()))
         return Checked(check_answer(report), repaired)
+
+    def keys(self) -> list[Answer]:
+        """See `Desk.keys`."""
+        return [key_line(each) for each in self._mirror.parts.ledger.access_keys()]
+
+    def add_key(self, name: str, role: str) -> Answer:
+        """See `Desk.add_key`."""
+        parts = self._mirror.parts
+        return add_key(parts.ledger, name, Role[role.upper()], parts.clock.now())
+
+    def drop_key(self, name: str) -> bool:
+        """See `Desk.drop_key`."""
+        return self._mirror.parts.ledger.drop_access_key(name)
+
+    def quarantined(self) -> list[Answer]:
+        """See `Desk.quarantined`."""
+        return [asdict(each) for each in self._application.hints.chosen(None)]
+
+    def replay(self, ids: Sequence[int] | None) -> Answer:
+        """See `Desk.replay`. What is taken waits for the service, or the next sync."""
+        self._application.open_known_sources()
+        return asdict(self._application.hints.replay(ids))
+
+    def drop_quarantined(self, ids: Sequence[int] | None) -> Answer:
+        """See `Desk.drop_quarantined`."""
+        return asdict(self._application.hints.drop(ids))
 
     def close(self) -> None:
         """See `Desk.close`."""

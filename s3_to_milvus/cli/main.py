@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from s3_to_milvus.cli.access import keys, quarantine
 from s3_to_milvus.cli.asking import check, retry, search, show, status
 from s3_to_milvus.cli.codes import FATAL, INTERRUPTED, code_of
 from s3_to_milvus.cli.looking import config, doctor
@@ -78,7 +79,7 @@ def main(debug: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-for _command in (up, serve, sync, search, status, show, retry, check, doctor, config):
+for _command in (up, serve, sync, search, status, show, retry, check, keys, quarantine, doctor, config):
     main.add_command(_command)
 
 if __name__ == "__main__":

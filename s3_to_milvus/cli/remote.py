@@ -72,6 +72,43 @@ class Remote:
         job = self._job("check", {"repair": is_repairing}, on_progress)
         return Checked(job["report"], job.get("repaired", 0))
 
+    def keys(self) -> list[Answer]:
+        """See `Desk.keys`."""
+        found: list[Answer] = self._ask("GET", "/api/v1/keys")["keys"]
+        return found
+
+    def add_key(self, name: str, role: str) -> Answer:
+        """See `Desk.add_key`."""
+        return self._ask("POST", "/api/v1/keys", {"name": name, "role": role})
+
+    def drop_key(self, name: str) -> bool:
+        """See `Desk.drop_key`."""
+        try:
+            self._ask("DELETE", f"/api/v1/keys/{quote(name, safe='')}")
+        except _Answered as error:
+            if error.code == "unknown_key":
+                return False
+            raise
+        return True
+
+    def quarantined(self) -> list[Answer]:
+        """See `Desk.quarantined`."""
+        found: list[Answer] = []
+        after: int | None = 0
+        while after is not None:
+            page = self._ask("GET", f"/api/v1/quarantine?after={after}&limit=1000")
+            found += page["bodies"]
+            after = page["next"]
+        return found
+
+    def replay(self, ids: Sequence[int] | None) -> Answer:
+        """See `Desk.replay`."""
+        return self._ask("POST", "/api/v1/quarantine/replay", {"ids": None if ids is None else list(ids)})
+
+    def drop_quarantined(self, ids: Sequence[int] | None) -> Answer:
+        """See `Desk.drop_quarantined`."""
+        return self._ask("POST", "/api/v1/quarantine/drop", {"ids": None if ids is None else list(ids)})
+
     def close(self) -> None:
         """See `Desk.close`."""
         self._opener.close()
@@ -137,7 +174,8 @@ class Remote:
             data = json.dumps(body).encode()
         request = Request(self._url + path, data, headers, method=method)  # noqa: S310 - our own http URL
         with self._opener.open(request, timeout=_ANSWER_S) as answer:
-            found: Answer = json.load(answer)
+            text = answer.read()
+            found: Answer = json.loads(text) if text else {}
             return found
 
 

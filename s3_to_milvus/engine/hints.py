@@ -12,6 +12,9 @@ from s3_to_milvus.ports import Clock, Ledger
 __all__ = ["Hints", "Replayed"]
 
 
+_PAGE = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """What became of bodies that were played again."""
@@ -43,8 +46,21 @@ class Hints:
         EVENTS.labels("quarantined").inc(len(refused))
         log.warning("events.quarantined", source=source, count=len(refused), reason=refused[0].reason)
 
-    def replay(self, bodies: Sequence[QuarantinedBody]) -> Replayed:
-        """Decode these once more, take what is understood now, and forget it; the others stay."""
+    def chosen(self, ids: Sequence[int] | None) -> list[QuarantinedBody]:
+        """The bodies in quarantine with these ids (None: all)."""
+        found: list[QuarantinedBody] = []
+        while page := self._ledger.quarantined(found[-1].id if found else 0, _PAGE):
+            found += page
+        return [each for each in found if ids is None or each.id in ids]
+
+    def drop(self, ids: Sequence[int] | None) -> Replayed:
+        """Forget these (None: all)."""
+        self._ledger.unquarantine([each.id for each in self.chosen(ids)])
+        return Replayed(0, len(self.chosen(None)))
+
+    def replay(self, ids: Sequence[int] | None) -> Replayed:
+        """Decode these (None: all) once more, take what is understood now, and forget it; the others stay."""
+        bodies = self.chosen(ids)
         understood: list[int] = []
         events: list[ObjectEvent] = []
         for each in bodies:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request
 
-from s3_to_milvus.domain.access import AccessKey, Role, digest_of, new_key
+from s3_to_milvus.domain.access import Role
 from s3_to_milvus.domain.objects import ObjectEvent
 from s3_to_milvus.engine.answers import Answer, collection_lines, status_answer, status_details
+from s3_to_milvus.engine.keyring import add_key
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError, Unavailable
 from s3_to_milvus.web.access import Access
@@ -64,8 +65,7 @@ class Door:
         ledger = self.mirror.parts.ledger
         if not self.access.asks_everybody or ledger.access_keys():
             return
-        key = new_key()
-        ledger.put_access_key(AccessKey("first", Role.ADMIN, digest_of(key), time.time()))
+        key = add_key(ledger, "first", Role.ADMIN, time.time())["key"]
         sys.stderr.write(
             f"Others can reach this service, so it asks for a key. The first one (admin), shown only now: {key}\n"
             "More: `s3-to-milvus keys add NAME --role viewer`. Where something in front asks for a login already, set "

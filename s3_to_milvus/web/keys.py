@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
-from s3_to_milvus.domain.access import AccessKey, Role, digest_of, new_key
+from s3_to_milvus.domain.access import Role
+from s3_to_milvus.engine.keyring import add_key, key_line
 from s3_to_milvus.web.door import Door, door_of
 from s3_to_milvus.web.models import PROBLEMS, KeyAnswer, KeyBody, KeysAnswer
 from s3_to_milvus.web.problems import Json, problem
@@ -21,17 +22,15 @@ _Door = Annotated[Door, Depends(door_of)]
 def keys(door: _Door) -> Response:
     """Names and roles of all keys."""
     found = door.mirror.parts.ledger.access_keys()
-    return Json({"keys": [_line(each) for each in found]})
+    return Json({"keys": [key_line(each) for each in found]})
 
 
 @router.post("", status_code=201, response_model=KeyAnswer)
-def add_key(body: KeyBody, door: _Door) -> Response:
+def new_key(body: KeyBody, door: _Door) -> Response:
     """Make a key, in place of another one of its name. This is the only time that it is shown."""
-    key = new_key()
-    made = AccessKey(body.name, Role[body.role.upper()], digest_of(key), time.time())
-    door.mirror.parts.ledger.put_access_key(made)
+    made = add_key(door.mirror.parts.ledger, body.name, Role[body.role.upper()], time.time())
     door.access.forget()
-    return Json({**_line(made), "key": key}, 201)
+    return Json(made, 201)
 
 
 @router.delete("/{name}", status_code=204, response_class=Response)
@@ -41,7 +40,3 @@ def drop_key(name: Annotated[str, Path(min_length=1, max_length=100)], door: _Do
         return problem(404, "unknown_key", "There is no key of this name.", "GET /api/v1/keys lists them.")
     door.access.forget()
     return Response(status_code=204)
-
-
-def _line(key: AccessKey) -> dict[str, object]:
-    return {"name": key.name, "role": key.role.name.lower(), "created_at": key.created_at}
