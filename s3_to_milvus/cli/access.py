@@ -47,9 +47,8 @@ def list_keys(as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found:
-        print_table(
-            ("name", "role", "made"), [(each["name"], each["role"], time_of(each["created_at"])) for each in found]
-        )
+        rows = [(each["name"], each["role"], time_of(each["created_at"])) for each in found]
+        print_table(("name", "role", "made"), rows)
     else:
         note("There are no keys.")
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
@@ -35,25 +35,6 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
     ``build`` makes the application (by default from the settings), ``url`` is where it answers (by default found out).
     """
 
-    def own_names() -> tuple[str, ...]:
-        door = getattr(app.state, "door", None)
-        return door.own_names if isinstance(door, Door) else ()
-
-    def heard(host: str, port: int) -> None:
-        door = getattr(app.state, "door", None)
-        if url is None and isinstance(door, Door):
-            door.announce(url_of(host, port))
-
-    def allowed(path: str) -> int:
-        door = getattr(app.state, "door", None)
-        if path.rstrip("/") == documents.UPLOAD_PATH and isinstance(door, Door):
-            return door.application.settings.parsing.max_upload_mb << 20
-        return MAX_BODY_BYTES
-
-    def access() -> Access | None:
-        door = getattr(app.state, "door", None)
-        return door.access if isinstance(door, Door) else None
-
     app = FastAPI(
         title="s3-to-milvus",
         summary="Keeps Milvus equal to what lies in an object store, and searches it.",
@@ -63,7 +44,7 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
         redoc_url=None,
         telemetry={"tracing": False},
     )
-    app.add_middleware(Gate, own_names=own_names, heard=heard, allowed=allowed, access=access)
+    app.add_middleware(Gate, **_gate_facts(app, url))
     add_handlers(app)
     add_schema(app)
     for module in (events, api, documents, quarantine, keys, health, page):
@@ -71,6 +52,35 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
     app.mount("/static/swagger", StaticFiles(directory=page.swagger_files(), check_dir=False), "swagger")
     app.mount("/static", StaticFiles(directory=page.STATIC), "static")
     return app
+
+
+def _gate_facts(app: FastAPI, url: str | None) -> dict[str, Callable[..., Any]]:
+    """What the gate asks about: the door, once there is one."""
+
+    def door() -> Door | None:
+        found = getattr(app.state, "door", None)
+        return found if isinstance(found, Door) else None
+
+    def own_names() -> tuple[str, ...]:
+        found = door()
+        return () if found is None else found.own_names
+
+    def heard(host: str, port: int) -> None:
+        found = door()
+        if url is None and found is not None:
+            found.announce(url_of(host, port))
+
+    def allowed(path: str) -> int:
+        found = door()
+        if path.rstrip("/") == documents.UPLOAD_PATH and found is not None:
+            return found.application.settings.parsing.max_upload_mb << 20
+        return MAX_BODY_BYTES
+
+    def access() -> Access | None:
+        found = door()
+        return None if found is None else found.access
+
+    return {"own_names": own_names, "heard": heard, "allowed": allowed, "access": access}
 
 
 def _from_settings() -> "Application":

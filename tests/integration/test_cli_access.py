@@ -54,9 +54,8 @@ def test_keys_beside_a_service(service: Announcing) -> None:
 def test_quarantine_without_a_service(alone: Path) -> None:
     assert "Nothing is in quarantine" in _run("quarantine").stderr
     ledger = SqliteLedger(SqliteLedger.Options(), alone / "ledger.db")
-    ledger.quarantine(
-        [QuarantinedBody('{"odd": "글\x1b"}', "no known shape", "sqs", 1.0), QuarantinedBody("x", "y", "http", 2.0)]
-    )
+    odd = QuarantinedBody('{"odd": "글\x1b"}', "no known shape", "sqs", 1.0)
+    ledger.quarantine([odd, QuarantinedBody("x", "y", "http", 2.0)])
     ledger.close()
     shown = _run("quarantine")
     assert '{"odd": "글' in shown.stdout
