@@ -1,6 +1,7 @@
 """The composition root: the only place where ports meet adapters."""
 
 from s3_to_milvus.bootstrap.application import Application, build
+from s3_to_milvus.bootstrap.connecting import Connection, connect, plan_of
 from s3_to_milvus.bootstrap.datalock import Owner, owner_of
 from s3_to_milvus.bootstrap.doctor import Finding, doctor
 from s3_to_milvus.bootstrap.events import decode_event
@@ -8,11 +9,14 @@ from s3_to_milvus.bootstrap.logs import configure_logging
 
 __all__ = [
     "Application",
+    "Connection",
     "Finding",
     "Owner",
     "build",
     "configure_logging",
+    "connect",
     "decode_event",
     "doctor",
     "owner_of",
+    "plan_of",
 ]

@@ -1,0 +1,61 @@
+"""Connects a bucket to this service by a queue: what it needs, printed or made."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from s3_to_milvus import registry
+from s3_to_milvus.bootstrap.sources import S3, parse_address
+from s3_to_milvus.errors import ConfigError
+from s3_to_milvus.settings import Settings
+
+__all__ = ["Connection", "connect", "plan_of"]
+
+_ACCOUNT = "ACCOUNT-ID"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What the bucket needs: the policy of the queue, the notification; ``queue_url`` once it is made."""
+
+    bucket: str
+    queue: str
+    policy: dict[str, Any]
+    notification: dict[str, Any]
+    queue_url: str = ""
+
+
+def plan_of(uri: str, queue: str | None, region: str) -> Connection:
+    """What would be made; asks nobody. Raises `ConfigError` for what is no bucket."""
+    setup = _setup(uri, queue)
+    arn = f"arn:aws:sqs:{region or 'REGION'}:{_ACCOUNT}:{setup.queue}"
+    rule = {"QueueConfigurations": [setup.rule(arn)]}
+    return Connection(setup.bucket, setup.queue, setup.policy(arn, _ACCOUNT), rule)
+
+
+def connect(settings: Settings, uri: str, queue: str | None) -> Connection:
+    """Make it, with the credentials of the S3 store. Raises `ConfigError`, `Unauthorized`, `Unavailable`."""
+    from s3_to_milvus.adapters.events.sqs_setup import Place, make
+
+    given = registry.options(settings, "object_store", S3)
+    secret, token = (
+        each.get_secret_value() if each else None for each in (given.secret_access_key, given.session_token)
+    )
+    place = Place(
+        region=given.region or None,
+        credentials=(given.access_key_id or None, secret, token),
+        s3_endpoint=given.endpoint_url or None,
+        sqs_endpoint=settings.events.options("sqs").get("endpoint_url") or None,
+    )
+    url = make(_setup(uri, queue), place)
+    return replace(plan_of(uri, queue, given.region or ""), queue_url=url)
+
+
+def _setup(uri: str, queue: str | None) -> Any:
+    from s3_to_milvus.adapters.events.sqs_setup import QueueSetup
+
+    address = parse_address(uri)
+    if address.kind != S3:
+        raise ConfigError(f"{uri} is no bucket.", hint="Name one: s3://bucket/prefix.")
+    name = queue or re.sub(r"[^A-Za-z0-9_-]", "-", f"s3-to-milvus-{address.place}")[:75]
+    return QueueSetup(address.place, address.prefix, name)
