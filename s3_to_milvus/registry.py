@@ -54,6 +54,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "embedder": {
         "local": f"{_HERE}.embedders.local:LocalEmbedder",
+        "openai": f"{_HERE}.embedders.openai:OpenAIEmbedder",
         "hash": "s3_to_milvus.testing.hash_embedder:HashEmbedder",
     },
     "vector_store": {"milvus": f"{_HERE}.vector_stores.milvus:MilvusVectorStore"},

@@ -1,0 +1,158 @@
+"""A server that follows OpenAI's documented embeddings API: limits, errors, orders, and faults that a test asks for."""
+
+import base64
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+
+__all__ = ["KEY", "Fault", "OpenAIServer", "openai_server", "vector_of"]
+
+KEY = "sk-test-key-that-must-never-be-shown"
+_DIMS = {"text-embedding-3-large": 3_072, "text-embedding-3-small": 1_536, "passage": 8, "query": 8}
+
+
+def vector_of(model: str, text: str, dim: int) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    """The vector of a text: made of its hash, of length 1."""
+    seed = int.from_bytes(hashlib.sha256(f"{model}\0{text}".encode()).digest()[:8], "big")
+    vector = np.random.default_rng(seed).standard_normal(dim)
+    return (vector / np.linalg.norm(vector)).astype("<f4")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An answer in place of the right one. ``kind``: status (with ``code``), cut, broken, drop, nan, short, twice."""
+
+    kind: str = "status"
+    status: int = 500
+    code: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    message: str = "The server had an error."
+
+
+class OpenAIServer(ThreadingHTTPServer):
+    """``faults`` are taken one for each request; ``requests`` keeps what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.faults: list[Fault] = []
+        self.requests: list[dict[str, Any]] = []
+        self.delay_s = 0.0
+        self.max_tokens_of_text = 8_192
+        self.in_flight = self.most_in_flight = 0
+        self.lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients."""
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, *_: object) -> None:
+        """Silent: clients hang up as they please."""
+
+
+@contextmanager
+def openai_server() -> Iterator[OpenAIServer]:
+    """A running server."""
+    server = OpenAIServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: OpenAIServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server = self.server
+        with server.lock:
+            server.requests.append(body)
+            server.in_flight += 1
+            server.most_in_flight = max(server.most_in_flight, server.in_flight)
+            fault = server.faults.pop(0) if server.faults else None
+        try:
+            time.sleep(server.delay_s)
+            self._answer(body, fault)
+        finally:
+            with server.lock:
+                server.in_flight -= 1
+
+    def _answer(self, body: dict[str, Any], fault: Fault | None) -> None:
+        if fault is not None and fault.kind == "status":
+            self._error(fault.status, fault.code, fault.message, fault.headers)
+            return
+        if fault is not None and fault.kind == "cut":
+            self.close_connection = True
+            return
+        if self.headers.get("Authorization") != f"Bearer {KEY}":
+            self._error(401, "invalid_api_key", f"Incorrect API key provided: {self.headers.get('Authorization')}.")
+            return
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        if refusal := self._refusal(body, texts):
+            self._error(*refusal)
+            return
+        self._send(200, self._vectors(body, texts, fault.kind if fault else ""))
+
+    def _refusal(self, body: dict[str, Any], texts: list[str]) -> tuple[int, str, str] | None:
+        """What the documentation says is refused. A token is counted for each character here."""
+        if body["model"] not in _DIMS:
+            return 404, "model_not_found", f"The model `{body['model']}` does not exist."
+        if len(texts) > 2_048:
+            return 400, "", "'$.input' is invalid. array too long"
+        if not all(texts):
+            return 400, "", "'$.input' is invalid: input cannot be an empty string"
+        if any(len(text) > self.server.max_tokens_of_text for text in texts):
+            return 400, "", "This model's maximum context length is 8192 tokens, however you requested 9000 tokens"
+        if sum(map(len, texts)) > 300_000:
+            return 400, "max_tokens_per_request", "Requested 300001 tokens, max 300000 tokens per request"
+        if any("%REFUSE" in text for text in texts):
+            return 400, "invalid_value", f"refused: {texts}"
+        return None
+
+    def _vectors(self, body: dict[str, Any], texts: list[str], spoilt: str) -> dict[str, Any]:
+        dim = body.get("dimensions") or _DIMS[body["model"]]
+        data = []
+        for index, text in enumerate(texts):
+            vector = vector_of(body["model"], text, dim - (spoilt == "short"))
+            if spoilt == "nan":
+                vector[0] = np.nan
+            is_packed = body.get("encoding_format") == "base64"
+            shown = base64.b64encode(vector.tobytes()).decode() if is_packed else vector.tolist()
+            data.append({"object": "embedding", "index": 0 if spoilt == "twice" else index, "embedding": shown})
+        if spoilt == "drop":
+            data = data[1:]
+        tokens = sum(map(len, texts))
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return {"object": "list", "data": data[::-1], "model": body["model"], "usage": usage}
+
+    def _error(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": code or None}
+        self._send(status, {"error": error}, headers)
+
+    def _send(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
