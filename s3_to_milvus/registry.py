@@ -45,6 +45,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "data": f"{_HERE}.parsers.data:DataParser",
         "book": f"{_HERE}.parsers.book:BookParser",
         "mail": f"{_HERE}.parsers.mail:MailParser",
+        "upstage": f"{_HERE}.parsers.upstage:UpstageParser",
         "zip": f"{_HERE}.parsers.archive:ArchiveParser",
         "ocr": f"{_HERE}.parsers.ocr:OcrParser",
     },

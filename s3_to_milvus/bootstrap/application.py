@@ -51,7 +51,7 @@ class Application:
         clock = SystemClock()
         ledger = self._chosen.ledger()
         ledger.expire_all(clock.now())
-        parsers = self._chosen.parsers()
+        parsers = self._chosen.parsers(ledger)
         parts = Parts(
             stores=self._stores,
             parsers=parsers,

@@ -1,10 +1,12 @@
 """Makes the adapters that the settings choose."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from s3_to_milvus import registry
+from s3_to_milvus.bootstrap.ledger_tickets import LedgerTickets
 from s3_to_milvus.bootstrap.sources import FOLDER, S3, Address
 from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.recipe import fingerprint_of
@@ -95,11 +97,14 @@ class Chosen:
         made: Journal = registry.load("journal", kind)(self._options("journal", kind))
         return made
 
-    def parsers(self) -> list[Parser]:
-        """The parsers of all routes in the order of the settings; foreign libraries in child processes."""
+    def parsers(self, ledger: Ledger | None = None) -> list[Parser]:
+        """The parsers of all routes in the order of the settings; foreign libraries in child processes.
+
+        ``ledger``: remembers what was submitted to a service, so that a crash does not pay twice.
+        """
         routes = self._settings.routes
         kinds = dict.fromkeys((*self._settings.parser.kind, *(kind for each in routes for kind in each.parsers)))
-        return [self._parser(kind) for kind in kinds]
+        return [self._upstage(ledger) if kind == "upstage" else self._parser(kind) for kind in kinds]
 
     def isolation(self) -> str:
         """How far the parsing children are shut off; a child is started to see."""
@@ -154,6 +159,24 @@ class Chosen:
             preload=getattr(adapter, "preload", ()),
         )
         return wrapped
+
+    def _upstage(self, ledger: Ledger | None) -> Parser:
+        """It needs the network, so it runs here; what opens files for it runs in the children."""
+        options = self._options("parser", "upstage")
+        adapter = registry.load("parser", "upstage")
+        module, _, _ = registry.target("parser", "upstage").partition(":")
+        cutter = import_module(module).UpstageCutter
+        given = cutter.Options(part_pages=options.part_pages, image_mb=options.image_mb)
+        wrapped = self._parsing_pool().wrap(
+            f"{module}.cutting:{cutter.__name__}",
+            given.model_dump(mode="json"),
+            kind=cutter.kind,
+            fingerprint=cutter.fingerprint,
+            media_types=cutter.media_types,
+            preload=cutter.preload,
+        )
+        made: Parser = adapter(options, wrapped, None if ledger is None else LedgerTickets(ledger))
+        return made
 
     def _parsing_pool(self) -> Any:
         if self._pool is None:

@@ -4,13 +4,17 @@ from dataclasses import dataclass, field
 
 from s3_to_milvus.domain.objects import ObjectEvent
 
-__all__ = ["MAX_BODY_CHARS", "MAX_QUARANTINED", "Decoded", "QuarantinedBody", "Refused"]
+__all__ = ["MAX_BODY_CHARS", "MAX_QUARANTINED", "TICKET_S", "Decoded", "QuarantinedBody", "Refused"]
 
 MAX_BODY_CHARS = 262_144
 """Longer bodies are cut (a message of SQS has at most 256 KiB)."""
 
 MAX_QUARANTINED = 10_000
 """Beyond that the oldest are forgotten."""
+
+
+TICKET_S = 30 * 86_400.0
+"""How long tickets of outside services are kept: they keep results no longer."""
 
 
 @dataclass(frozen=True, slots=True)

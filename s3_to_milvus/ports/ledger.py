@@ -200,7 +200,7 @@ class Ledger(Protocol):
         """What an outside service calls the job that was started there under this key; None: none is known."""
 
     def put_ticket(self, key: str, value: str, now: float) -> None:
-        """Remember it, in place of another one."""
+        """Remember it, in place of another one. Those older than ``TICKET_S`` are forgotten."""
 
     def drop_ticket(self, key: str) -> None:
         """The job is done, or unknown there."""

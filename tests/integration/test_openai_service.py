@@ -9,7 +9,7 @@ import pytest
 
 from s3_to_milvus.adapters.embedders.openai import OpenAIEmbedder
 from s3_to_milvus.adapters.embedders.openai.batching import batches, token_bound, windows
-from s3_to_milvus.adapters.embedders.openai.pacing import Flight, Pace
+from s3_to_milvus.adapters.pacing import Flight, Pace
 from s3_to_milvus.errors import (
     ConfigError,
     QuotaExhausted,

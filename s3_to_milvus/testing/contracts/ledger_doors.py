@@ -4,7 +4,7 @@
 import pytest
 
 from s3_to_milvus.domain.access import AccessKey, Role
-from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, QuarantinedBody
+from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, TICKET_S, QuarantinedBody
 from s3_to_milvus.ports import Ledger
 from s3_to_milvus.testing.contracts.ledger_tools import T
 
@@ -53,6 +53,8 @@ class LedgerDoorsContract:
         ledger.drop_ticket("a")
         ledger.drop_ticket("a")
         assert (ledger.ticket("a"), ledger.ticket("b")) == (None, "2")
+        ledger.put_ticket("c", "4", T + TICKET_S + 1)
+        assert (ledger.ticket("b"), ledger.ticket("c")) == (None, "4")
 
     def test_access_keys_are_kept_by_name(self, ledger: Ledger) -> None:
         assert ledger.access_keys() == []

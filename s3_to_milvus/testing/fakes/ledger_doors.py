@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.limits import storable_text
-from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, MAX_QUARANTINED, QuarantinedBody
+from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, MAX_QUARANTINED, TICKET_S, QuarantinedBody
 from s3_to_milvus.testing.fakes.ledger_state import MemoryTables, locked
 
 __all__ = ["MemoryDoors"]
@@ -38,12 +38,13 @@ class MemoryDoors(MemoryTables):
     @locked
     def ticket(self, key: str) -> str | None:
         """As `Ledger.ticket`."""
-        return self.tickets.get(key)
+        return self.tickets[key][0] if key in self.tickets else None
 
     @locked
     def put_ticket(self, key: str, value: str, now: float) -> None:
         """As `Ledger.put_ticket`."""
-        self.tickets[key] = value
+        self.tickets[key] = (value, now)
+        self.tickets = {each: kept for each, kept in self.tickets.items() if kept[1] >= now - TICKET_S}
 
     @locked
     def drop_ticket(self, key: str) -> None:

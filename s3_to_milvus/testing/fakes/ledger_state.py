@@ -155,7 +155,7 @@ class MemoryTables:
         self.limits: dict[str, float] = {}
         self.unread: dict[int, QuarantinedBody] = {}
         self.last_unread = 0
-        self.tickets: dict[str, str] = {}
+        self.tickets: dict[str, tuple[str, float]] = {}
         self.keys: dict[str, AccessKey] = {}
         self.last_run = 0
         self.last_entry = 0

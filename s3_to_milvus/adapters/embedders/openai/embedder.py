@@ -1,6 +1,7 @@
 """The embedder: batches in flight, answers put in order and checked, long texts by windows."""
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from s3_to_milvus.adapters.embedders.openai.batching import batches, token_bound, windows
 from s3_to_milvus.adapters.embedders.openai.failures import TooLong, translated
-from s3_to_milvus.adapters.embedders.openai.pacing import Flight, Pace
+from s3_to_milvus.adapters.pacing import Flight, Pace
 from s3_to_milvus.domain.limits import storable_text
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.errors import ConfigError, RateLimited, Rejected, S3ToMilvusError, Unauthorized, Unavailable
@@ -202,6 +203,7 @@ class OpenAIEmbedder:
                 import openai
 
                 self._client = openai.OpenAI(api_key=key, base_url=self._options.base_url, max_retries=0)
+                weakref.finalize(self, self._client.close)
             return self._client
 
 

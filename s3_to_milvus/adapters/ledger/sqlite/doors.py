@@ -6,7 +6,7 @@ from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool
 from s3_to_milvus.adapters.ledger.sqlite.writer import Transaction
 from s3_to_milvus.domain.access import AccessKey, Role
 from s3_to_milvus.domain.limits import storable_text
-from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, MAX_QUARANTINED, QuarantinedBody
+from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, MAX_QUARANTINED, TICKET_S, QuarantinedBody
 
 __all__ = [
     "access_keys",
@@ -26,6 +26,7 @@ _QUARANTINED = "SELECT body, reason, source, received_at, id FROM quarantine WHE
 _UNQUARANTINE = "DELETE FROM quarantine WHERE id = ?"
 _TICKET = "SELECT value FROM tickets WHERE key = ?"
 _PUT_TICKET = "REPLACE INTO tickets (key, value, put_at) VALUES (?, ?, ?)"
+_FORGET_TICKETS = "DELETE FROM tickets WHERE put_at < ?"
 _DROP_TICKET = "DELETE FROM tickets WHERE key = ?"
 _ACCESS_KEYS = "SELECT name, role, digest, created_at FROM access_keys ORDER BY name"
 _PUT_ACCESS_KEY = "REPLACE INTO access_keys (name, role, digest, created_at) VALUES (?, ?, ?, ?)"
@@ -63,6 +64,7 @@ def ticket(pool: ReadPool, key: str) -> str | None:
 def put_ticket(txn: Transaction, key: str, value: str, now: float) -> None:
     """As `Ledger.put_ticket`."""
     txn.execute(_PUT_TICKET, (key, value, now))
+    txn.execute(_FORGET_TICKETS, (now - TICKET_S,))
 
 
 def drop_ticket(txn: Transaction, key: str) -> None:

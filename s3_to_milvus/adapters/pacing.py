@@ -14,16 +14,21 @@ _PATIENCE_S = 5.0
 
 
 class Pace:
-    """A rate shared by all threads; 0: any. A wait that would be long is left to the queue, which holds no worker."""
+    """A rate shared by all threads; 0: any. What is used in ``burst_s`` may be used at once.
+
+    A wait that would be long is left to the queue, which holds no worker.
+    """
 
     def __init__(
         self,
         per_minute: float,
+        burst_s: float = _MINUTE_S,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._per_minute = per_minute
+        self._burst_s = burst_s
         self._clock, self._sleep = clock, sleep
         self._free_at = 0.0
         self._lock = threading.Lock()
@@ -34,10 +39,10 @@ class Pace:
             return
         with self._lock:
             now = self._clock()
-            start = max(self._free_at, now - _MINUTE_S)  # a minute's worth may be used at once
+            start = max(self._free_at, now - self._burst_s)
             wait_s = start - now
             if wait_s > _PATIENCE_S:
-                raise RateLimited("The limit per minute of the settings is used up.", retry_after_s=wait_s)
+                raise RateLimited("The rate of the settings is used up.", retry_after_s=wait_s)
             self._free_at = start + amount * _MINUTE_S / self._per_minute
         if wait_s > 0:
             self._sleep(wait_s)

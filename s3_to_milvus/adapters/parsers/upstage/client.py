@@ -1,0 +1,173 @@
+"""Requests to Document Parse: at once, or submitted and asked for again. Failures come in our words.
+
+Nothing that the service says is repeated, since it may quote the document.
+"""
+
+import json
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from s3_to_milvus.adapters.pacing import Pace
+from s3_to_milvus.errors import (
+    ConfigError,
+    DocumentTooLarge,
+    QuotaExhausted,
+    RateLimited,
+    S3ToMilvusError,
+    Unauthorized,
+    Unavailable,
+    UnreadableDocument,
+)
+
+__all__ = ["Forgotten", "UpstageClient"]
+
+_KEY_HINT = "Set S2M_PARSER__UPSTAGE__API_KEY (or UPSTAGE_API_KEY)."
+_PATH = "/document-digitization"
+
+
+class Forgotten(Unavailable):
+    """The service does not know a request any more: it must be submitted anew."""
+
+
+class UpstageClient:
+    """``url`` is that of the synchronous call, or the address above it. Shared by all threads."""
+
+    def __init__(self, url: str, key: str, timeout_s: float, per_second: float) -> None:
+        base = url.rstrip("/").removesuffix("/async")
+        self._url = base if base.endswith(_PATH) else f"{base.removesuffix('/document-ai/document-parse')}{_PATH}"
+        self._key = key
+        self._timeout_s = timeout_s
+        self._pace = Pace(per_second * 60, burst_s=1.0)
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def parse(self, name: str, data: bytes, fields: Mapping[str, str]) -> dict[str, Any]:
+        """The answer to one document. Raises `DocumentTooLarge` where it must be submitted instead."""
+        return self._json(self._post(self._url, name, data, fields))
+
+    def submit(self, name: str, data: bytes, fields: Mapping[str, str]) -> str:
+        """The id of the request that was made of the document."""
+        answer = self._json(self._post(f"{self._url}/async", name, data, fields))
+        request_id = answer.get("request_id")
+        if not isinstance(request_id, str) or not request_id:
+            raise Unavailable("Upstage took a document, but named no request.")
+        return request_id
+
+    def results(
+        self, request_id: str, patience_s: float, poll_s: float, sleep: Callable[[float], None] = time.sleep
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Each batch as (its first page, its answer), in order, once all are done.
+
+        Raises `RateLimited` while the service is at work for longer than our patience, `Forgotten`.
+        """
+        deadline = time.monotonic() + patience_s
+        while (state := self._state(request_id)).get("status") != "completed":
+            if state.get("status") == "failed":
+                raise UnreadableDocument("Upstage could not read the document.")
+            if time.monotonic() > deadline:
+                raise RateLimited("Upstage is still at work on the document.", retry_after_s=poll_s)
+            sleep(poll_s)
+        batches = [each for each in state.get("batches") or [] if isinstance(each, dict)]
+        for number, batch in enumerate(sorted(batches, key=_first_page)):
+            yield _first_page(batch), self._downloaded(request_id, number, str(batch.get("download_url", "")))
+
+    def check(self) -> None:
+        """Ask for a request that is not there: the key is looked at first, and nothing is read or paid."""
+        try:
+            self._state("00000000-0000-0000-0000-000000000000")
+        except Forgotten:
+            return
+
+    def _state(self, request_id: str) -> dict[str, Any]:
+        try:
+            return self._json(self._get(f"{self._url}/requests/{request_id}"))
+        except ConfigError as exc:
+            raise Forgotten("Upstage does not know the request any more.") from exc
+
+    def _downloaded(self, request_id: str, number: int, url: str) -> dict[str, Any]:
+        """A batch; its address is good for some minutes only, so a new one is asked for once."""
+        try:
+            return self._json(self._get(url, is_signed=True))
+        except (ConfigError, Unauthorized):
+            batches = sorted(self._state(request_id).get("batches") or [], key=_first_page)
+            if number >= len(batches):
+                raise Unavailable("Upstage does not say where the result is.") from None
+            return self._json(self._get(str(batches[number].get("download_url", "")), is_signed=True))
+
+    def _post(self, url: str, name: str, data: bytes, fields: Mapping[str, str]) -> Any:
+        self._pace.wait(1)
+        return self._send("POST", url, files={"document": (name, data)}, data=dict(fields), headers=self._auth())
+
+    def _get(self, url: str, *, is_signed: bool = False) -> Any:
+        return self._send("GET", url, headers={} if is_signed else self._auth())
+
+    def _auth(self) -> dict[str, str]:
+        if not self._key:
+            raise Unauthorized("No key for Upstage is set.", hint=_KEY_HINT)
+        return {"Authorization": f"Bearer {self._key}"}
+
+    def _send(self, method: str, url: str, **more: Any) -> Any:
+        import httpx
+
+        try:
+            answer = self._connected().request(method, url, **more)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
+            raise Unavailable(f"Upstage does not answer: {type(exc).__name__}.") from exc
+        if answer.status_code >= 300:
+            raise _refused(answer)
+        return answer
+
+    def _json(self, answer: Any) -> dict[str, Any]:
+        try:
+            found = json.loads(answer.content)
+        except ValueError as exc:
+            raise Unavailable("Upstage answered with something that is no JSON.") from exc
+        if not isinstance(found, dict):
+            raise Unavailable("Upstage answered with something unexpected.")
+        return found
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                import httpx
+
+                timeout = httpx.Timeout(self._timeout_s, connect=10.0)
+                self._client = httpx.Client(timeout=timeout, follow_redirects=False)
+                weakref.finalize(self, self._client.close)
+            return self._client
+
+
+def _first_page(batch: Mapping[str, Any]) -> int:
+    page = batch.get("start_page")
+    return page if isinstance(page, int) and page > 0 else 1
+
+
+def _refused(answer: Any) -> S3ToMilvusError:
+    """What a status means."""
+    status = answer.status_code
+    wait_s = _wait_s(answer.headers.get("retry-after", ""))
+    if status in (401, 403):
+        return Unauthorized(f"Upstage refuses the key ({status}).", hint=_KEY_HINT)
+    if status == 402:
+        return QuotaExhausted("Upstage asks for payment: the credit is used up.", hint="Add credit to the account.")
+    if status == 413:
+        return DocumentTooLarge("The document is too large for Upstage.")
+    if status == 429:
+        return RateLimited("Upstage asks to slow down.", retry_after_s=wait_s)
+    if status == 404:
+        return ConfigError("Upstage knows no such address (404).", hint="Check S2M_PARSER__UPSTAGE__API_URL.")
+    if status in (400, 415, 422):
+        return UnreadableDocument(
+            f"Upstage refuses the document ({status}): it is damaged or of no kind that it reads."
+        )
+    return Unavailable(f"Upstage answered {status}.", retry_after_s=wait_s)
+
+
+def _wait_s(text: str) -> float | None:
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return None

@@ -1,0 +1,26 @@
+"""Tickets of outside services, kept in the ledger."""
+
+import time
+
+from s3_to_milvus.ports import Ledger
+
+__all__ = ["LedgerTickets"]
+
+
+class LedgerTickets:
+    """What a parser asks for, over the ledger and the clock on the wall."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def ticket(self, key: str) -> str | None:
+        """See `Ledger.ticket`."""
+        return self._ledger.ticket(key)
+
+    def put_ticket(self, key: str, value: str) -> None:
+        """See `Ledger.put_ticket`."""
+        self._ledger.put_ticket(key, value, time.time())
+
+    def drop_ticket(self, key: str) -> None:
+        """See `Ledger.drop_ticket`."""
+        self._ledger.drop_ticket(key)

@@ -1,0 +1,56 @@
+"""The real line with Upstage: for everything, or only for pages that a local parser cannot read."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.corpus import corpus_file
+from tests.support.line import line_over
+from tests.support.pdfs import make_pdf
+from tests.support.upstage_server import KEY, UpstageServer, upstage_server
+
+
+@pytest.fixture
+def server() -> Iterator[UpstageServer]:
+    with upstage_server() as server:
+        yield server
+
+
+def _settings(server: UpstageServer, kinds: str, **more: Any) -> dict[str, Any]:
+    options = {"api_key": KEY, "api_url": server.url, "requests_per_second": 100, "poll_s": 0.05, **more}
+    return {"parser__kind": kinds, "parser__upstage": options}
+
+
+def test_documents_are_read_there_and_searched_here(server: UpstageServer, tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    pages = [["Whales of the sea", "They live in the ocean."], ["Elephants", "They do not."]]
+    (docs / "동물.pdf").write_bytes(make_pdf(pages))
+    with line_over(tmp_path / "data", [docs], **_settings(server, "upstage", sync_pages=1)) as line:
+        assert line.sync().added == 1
+        hit = line.hits("Whales of the sea live in the ocean", 1)[0]
+        assert (hit.key, hit.page) == ("동물.pdf", 1)
+        assert "이름 | 쪽" in "".join(line.shown()["동물.pdf"])
+        assert [path.rpartition("/")[2] for path, _, _ in server.posts] == ["async"]
+        tickets = line.mirror.parts.ledger
+        assert line.sync().unchanged == 1
+        line.expect_equal()
+    assert tickets is not None
+    assert len(server.posts) == 1
+
+
+def test_only_pages_without_text_are_sent(server: UpstageServer, tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    shutil.copyfile(corpus_file("pdf_scanned_flat.pdf"), docs / "scan.pdf")
+    shutil.copyfile(corpus_file("pdf_text_4p.pdf"), docs / "text.pdf")
+    with line_over(tmp_path / "data", [docs], **_settings(server, "pdf,upstage")) as line:
+        assert line.sync().failed == 0
+        assert server.posts
+        assert all(len(data) < corpus_file("pdf_text_4p.pdf").stat().st_size * 50 for _, _, data in server.posts)
+        assert "그림 설명" in "".join(line.shown()["scan.pdf"])
+        assert "그림 설명" not in "".join(line.shown()["text.pdf"])
+        line.expect_equal()
