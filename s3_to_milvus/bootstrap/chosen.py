@@ -91,10 +91,11 @@ class Chosen:
         made: Splitter = registry.load("splitter", kind)(self._options("splitter", kind))
         return made
 
-    def journal(self) -> Journal:
-        """The journal."""
+    def journal(self, ledger: Ledger | None = None) -> Journal:
+        """The journal. What it is about to write is remembered in the ledger."""
         kind = self._settings.journal.kind
-        made: Journal = registry.load("journal", kind)(self._options("journal", kind))
+        extra = (LedgerTickets(ledger),) if kind == "notion" and ledger is not None else ()
+        made: Journal = registry.load("journal", kind)(self._options("journal", kind), *extra)
         return made
 
     def parsers(self, ledger: Ledger | None = None) -> list[Parser]:

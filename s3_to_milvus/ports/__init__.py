@@ -10,6 +10,7 @@ from s3_to_milvus.ports.documents import Embedder, Parser, ParserInput, Splitter
 from s3_to_milvus.ports.journal import Journal
 from s3_to_milvus.ports.ledger import CollectionCounts, Ledger, SourceEntry, Standing
 from s3_to_milvus.ports.objects import UNCHANGED, Content, EventSource, ObjectStore, Unchanged
+from s3_to_milvus.ports.tickets import Tickets
 from s3_to_milvus.ports.vectors import VectorStore
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "SourceEntry",
     "Splitter",
     "Standing",
+    "Tickets",
     "Unchanged",
     "VectorStore",
 ]

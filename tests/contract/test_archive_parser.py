@@ -1,7 +1,9 @@
 """ZIP archives: names as people wrote them, a bad member fails alone, bombs are refused."""
 
 import io
+import struct
 import zipfile
+import zlib
 
 import pytest
 
@@ -108,3 +110,52 @@ def test_errors_of_members_cross_the_border(tmp_path):
         assert not large.path.exists()
     finally:
         pool.close()
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_damage_in_any_way_of_packing_fails_alone(compression: int):
+    data = bytearray(_zip(("a.txt", "가나다 ".encode() * 400), ("b.txt", b"good"), compression=compression))
+    data[45:55] = b"\xff" * 10
+    bad, good = _members(bytes(data))
+    assert isinstance(bad.error, UnreadableDocument)
+    assert good.data == b"good"
+
+
+@pytest.mark.parametrize("method", [9, 93, 98])
+def test_an_unknown_way_of_packing_is_no_password(method: int):
+    data = bytearray(_zip(("a.txt", b"hello"), ("b.txt", b"good")))
+    for at in (8, data.find(b"PK\1\2") + 10):
+        data[at : at + 2] = struct.pack("<H", method)
+    bad, good = _members(bytes(data))
+    assert isinstance(bad.error, UnreadableDocument)
+    assert not isinstance(bad.error, EncryptedDocument)
+    assert f"method {method}" in bad.error.message
+    assert good.data == b"good"
+
+
+def test_a_member_at_an_impossible_place_or_without_a_name_fails_alone():
+    data = bytearray(_zip(("a.txt", b"x"), ("b.txt", b"good")))
+    at = data.find(b"PK\1\2")
+    extra = struct.pack("<HHQ", 1, 8, 1 << 63)
+    data[at + 42 : at + 46] = b"\xff" * 4
+    data[at + 30 : at + 32] = struct.pack("<H", len(extra))
+    data[at + 51 : at + 51] = extra
+    end = data.find(b"PK\5\6")
+    data[end + 12 : end + 16] = struct.pack("<I", end - at)
+    bad, good = _members(bytes(data))
+    assert isinstance(bad.error, UnreadableDocument)
+    assert good.data == b"good"
+    nameless, good = _members(_renamed(_zip(("a", b"x"), ("b.txt", b"good")), b"a", b"\0"))
+    assert nameless.name == "file-1"
+    assert good.data == b"good"
+
+
+@pytest.mark.parametrize("is_current", [True, False])
+def test_a_name_in_the_extra_field_counts_while_its_checksum_fits(is_current: bool):
+    member, name = zipfile.ZipInfo("old.txt"), "휴가.txt".encode()
+    checksum = zlib.crc32(b"old.txt") ^ (not is_current)
+    member.extra = struct.pack("<HHBI", 0x7075, 5 + len(name), 1, checksum) + name
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(member, b"1")
+    assert [each.name for each in _members(buffer.getvalue())] == ["휴가.txt" if is_current else "old.txt"]

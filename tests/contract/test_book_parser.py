@@ -2,6 +2,7 @@
 
 import io
 import json
+import unicodedata
 import zipfile
 from collections.abc import Mapping
 
@@ -163,3 +164,70 @@ def test_the_corpus() -> None:
     assert len(list(book.blocks)) > 50
     notebook = text_of(list(_read(corpus_file("ipynb_test.ipynb").read_bytes()).blocks))
     assert "markitdown" in notebook
+
+
+@pytest.mark.parametrize("raw", [unicodedata.normalize("NFD", "둘").encode(), "둘".encode(), "둘".encode("cp949")])
+def test_korean_names_of_chapters_in_any_writing(raw: bytes) -> None:
+    data = _epub(**{"OEBPS__둘.xhtml": "", f"OEBPS__{'x' * len(raw)}.xhtml": _TWO})
+    document = _read(data.replace(b"x" * len(raw), raw))
+    assert "소녀를 보자" in text_of(list(document.blocks))
+    assert document.warnings == ("the chapter OEBPS/gone.xhtml is missing",)
+
+
+def _package(*items: str) -> str:
+    refs = "".join(f'<itemref idref="i{number}"/>' for number in range(len(items)))
+    listed = "".join(
+        f'<item id="i{number}" media-type="application/xhtml+xml" {item}/>' for number, item in enumerate(items)
+    )
+    return f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{listed}</manifest><spine>{refs}</spine></package>'
+
+
+def test_a_chapter_is_read_once_whatever_leads_to_it() -> None:
+    items = ('href="one.xhtml#a"', 'href="one.xhtml#b"', 'href="x/../one.xhtml"', 'href="./one.xhtml"')
+    text = text_of(list(_read(_epub(**{"OEBPS__book.opf": _package(*items)})).blocks))
+    assert text.count("소년은") == 1
+
+
+def test_a_book_that_is_only_its_table_of_contents_has_its_text() -> None:
+    data = _epub(**{"OEBPS__book.opf": _package('href="nav.xhtml" properties="nav"')})
+    assert text_of(list(_read(data).blocks)) == "차례"
+
+
+@pytest.mark.parametrize("package", ["<a>" * 100_000, "<package/>"])
+def test_a_package_that_lists_nothing_is_damaged(package: str) -> None:
+    with pytest.raises(UnreadableDocument, match="list of parts"):
+        _read(_epub(**{"OEBPS__book.opf": package}))
+
+
+def test_odd_lists_of_encryption_end_well() -> None:
+    assert list(_read(_epub(**{"META-INF__encryption.xml": '<EncryptionMethod Algorithm="x"/>'})).blocks)
+
+
+def _texts(cell: Mapping[str, object]) -> list[str]:
+    return [block.text for block in BookParser().parse(ParserInput(_IPYNB, "a", 1, data=_notebook(cell))).blocks]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"text": ["\x1b[31m오류\x1b[0m 하나\n"]},
+        {"data": {"text/plain": "\x1b[1m오류\x1b[22m 하나"}},
+        {"traceback": ["\x1b[?25l\x1b]8;;http://a\x07오류\x1b]8;;\x1b\\ \x1b[38:5:1m하나\x1b[m"]},
+        {"data": {"text/html": "<div></div><script>draw()</script>", "text/plain": "오류 하나"}},
+    ],
+)
+def test_outputs_without_codes_of_terminals_and_empty_pages(output: Mapping[str, object]) -> None:
+    assert _texts({"cell_type": "code", "source": "x", "outputs": [output]}) == ["x", "오류 하나"]
+
+
+def test_pictures_inside_of_text_say_nothing() -> None:
+    picture = "data:image/png;base64," + "QUJD" * 20_000
+    assert _texts({"cell_type": "markdown", "source": f"앞 ![그림]({picture}) 뒤"}) == ["앞 그림 뒤"]
+
+
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "cp949"])
+def test_notebooks_in_other_character_sets(charset: str) -> None:
+    data = _notebook({"cell_type": "markdown", "source": "매출은 늘었다"}).decode().encode(charset)
+    assert [each.text for each in BookParser().parse(ParserInput(_IPYNB, "a", 1, data=data)).blocks] == [
+        "매출은 늘었다"
+    ]

@@ -1,11 +1,14 @@
 """Outlook messages keep the contract: Korean in code pages, attachments, messages in messages, bodies of any kind."""
 
+import struct
+
 import compressed_rtf
 import pytest
 
 from s3_to_milvus.adapters.parsers.mail import MailParser
 from s3_to_milvus.adapters.sniff import sniff
 from s3_to_milvus.domain.documents import Document
+from s3_to_milvus.errors import UnreadableDocument
 from s3_to_milvus.ports import Parser
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
 from tests.support.compound import compound_file, outlook_message
@@ -73,7 +76,7 @@ def test_attachments_and_messages_inside() -> None:
     assert [each.name for each in mail.attachments] == ["c.txt"]
 
 
-@pytest.mark.parametrize("page", [0, 949, 65_001, 12_345_678])
+@pytest.mark.parametrize("page", [0, 949, 1252, 51_949, 65_001, 12_345_678])
 def test_a_missing_or_unknown_code_page_spoils_no_korean(page: int) -> None:
     charset = "utf-8" if page == 65_001 else "cp949"
     properties: dict[int, str | bytes | int] = {
@@ -90,6 +93,7 @@ def test_a_missing_or_unknown_code_page_spoils_no_korean(page: int) -> None:
     ("data", "page"),
     [
         ("<p>본문</p>".encode("cp949"), 949),
+        ("<p>본문</p>".encode("cp949"), 1252),
         ('<meta charset="euc-kr"><p>본문</p>'.encode("cp949"), 65_001),
         ("<p>본문</p>", 0),
     ],
@@ -113,3 +117,44 @@ def test_the_corpus() -> None:
     document = _read(corpus_file("msg_attach.msg").read_bytes())
     assert document.title == "Fake email with attachment"
     assert [each.name for each in document.attachments] == ["fake-attachment.txt"]
+
+
+def test_western_text_in_its_code_page_stays() -> None:
+    properties: dict[int, str | bytes | int] = {0x0037: "Übermüdete Äpfel, déjà vu".encode("cp1252"), 0x3FFD: 1252}
+    assert _read(compound_file(outlook_message(properties))).title == "Übermüdete Äpfel, déjà vu"
+
+
+def _torn(data: bytes, content: bytes) -> bytes:
+    """The file with the chain of sectors torn behind the first one of this content."""
+    sector, place = data.index(content) // 512 - 1, (struct.unpack("<I", data[76:80])[0] + 1) * 512
+    torn = bytearray(data)
+    torn[place + 4 * sector : place + 4 * sector + 4] = struct.pack("<I", 0xFFFFF0)
+    return bytes(torn)
+
+
+def test_what_is_damaged_is_named_and_never_left_out_silently() -> None:
+    body, file = "긴 본문 " * 3_000, "제1조 ".encode() * 3_000
+    data = compound_file(outlook_message({0x0037: "제목", 0x1000: body}, [{0x3707: "규정.txt", 0x3701: file}]))
+    document = _read(_torn(data, file[:64]))
+    assert list(document.attachments) == []
+    assert document.warnings == ("규정.txt: the attached file is damaged and was not read",)
+    document = _read(_torn(data, body.encode("utf-16-le")[:64]))
+    assert document.title == "제목"
+    assert document.warnings == ("a part of the message is damaged and was not read",)
+    assert [each.data for each in document.attachments] == [file]
+
+
+def test_a_message_whose_only_text_is_lost_is_damaged() -> None:
+    data = bytearray(compound_file(outlook_message({0x0037: "제목", 0x1000: "본문 " * 3_000})))
+    at = data.index("__substg1.0_1000001F".encode("utf-16-le"))
+    data[at + 116 : at + 120] = struct.pack("<I", 0xFFFFF0)
+    with pytest.raises(UnreadableDocument, match="damaged"):
+        _read(bytes(data))
+
+
+def test_messages_nested_too_deeply_are_named() -> None:
+    inner = outlook_message({0x0037: "last"}, header=24)
+    for _ in range(7):
+        inner = outlook_message({0x0037: "m"}, [inner], header=24)
+    document = _read(compound_file(outlook_message({0x0037: "top"}, [inner])))
+    assert document.warnings == ("a message in the message is nested too deeply and was not read",)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -77,9 +78,10 @@ def _free_port() -> int:
         return port
 
 
-def _ask(url: str, body: Any = None) -> Any:
+def _ask(url: str, body: Any = None, token: str = "") -> Any:
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=10) as answer:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    with urlopen(Request(url, data, headers), timeout=10) as answer:
         return json.load(answer)
 
 
@@ -93,8 +95,8 @@ def _is_answered(url: str) -> Callable[[], bool]:
     return ask
 
 
-def _keys(url: str, query: str) -> list[str]:
-    return [hit["key"] for hit in _ask(url + HITS, {"query": query, "top": 1})["hits"]]
+def _keys(url: str, query: str, token: str = "") -> list[str]:
+    return [hit["key"] for hit in _ask(url + HITS, {"query": query, "top": 1}, token)["hits"]]
 
 
 def _stop_s(process: subprocess.Popen[bytes], how: signal.Signals) -> float:
@@ -110,13 +112,19 @@ def test_uvicorn_alone_runs_the_whole_service(home: Home) -> None:
     url = f"http://127.0.0.1:{port}"
     process = home.start("uvicorn", "main:app", "--host", "0.0.0.0", "--port", str(port))
     until(_is_answered(url), 60)
-    until(lambda: _keys(url, "연차휴가는 해마다") == ["인사/휴가.txt"], 30)
+    # Others can reach it: without a key it answers nothing, and says how to get one.
+    with pytest.raises(HTTPError, match="401") as caught:
+        _keys(url, "x")
+    caught.value.close()
+    assert "The first one (admin), shown only now: s2m_" in home.said()
+    token = (home.data / "door.token").read_text()
+    until(lambda: _keys(url, "연차휴가는 해마다", token) == ["인사/휴가.txt"], 30)
 
     # A change of the folder shows without anybody's help, and so does its end.
     (home.documents / "new.md").write_text("# Sabbatical\n\nzebra quagga okapi", encoding="utf-8")
-    until(lambda: _keys(url, "zebra quagga okapi") == ["new.md"], 30)
+    until(lambda: _keys(url, "zebra quagga okapi", token) == ["new.md"], 30)
     (home.documents / "new.md").unlink()
-    until(lambda: _keys(url, "zebra quagga okapi") != ["new.md"], 30)
+    until(lambda: _keys(url, "zebra quagga okapi", token) != ["new.md"], 30)
 
     # Commands find the service by the address that uvicorn was given.
     found = home.command("search", "연차휴가는", "--json")

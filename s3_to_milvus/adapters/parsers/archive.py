@@ -1,14 +1,12 @@
 """ZIP archives: every file inside is read by the parser of its own kind. Not used unless the settings name it."""
 
-import unicodedata
 import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from s3_to_milvus.adapters.zipped import open_zip, read_member
-from s3_to_milvus.domain.charsets import clean_text
+from s3_to_milvus.adapters.zipped import member_name, open_zip, read_member
 from s3_to_milvus.domain.documents import Attachment, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.errors import EncryptedDocument, PermanentError, UnreadableDocument
@@ -18,9 +16,8 @@ __all__ = ["ArchiveParser"]
 
 _ZIP = "application/zip"
 _WHAT = "ZIP archive"
-_IS_ENCRYPTED, _IS_UTF8 = 0x1, 0x800
+_IS_ENCRYPTED = 0x1
 _AES = 99
-_UNICODE_PATH = 0x7075
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
@@ -35,7 +32,7 @@ class ArchiveParser:
         model_config = ConfigDict(extra="forbid")
 
     # Raise it whenever the same file would give other members.
-    fingerprint = "zip-1"
+    fingerprint = "zip-2"
     formats: tuple[Format, ...] = (
         Format("ZIP archive", _ZIP, ("zip",), limits="only where `zip` is among the parsers; no AES encryption"),
     )
@@ -58,9 +55,9 @@ class ArchiveParser:
 def _members(archive: zipfile.ZipFile, passwords: tuple[str, ...]) -> Iterator[Attachment]:
     """The files inside in their order; closes the archive at the end."""
     with archive:
-        for member in archive.infolist():
-            name = _name(member)
-            if member.is_dir() or _is_litter(name):
+        for number, member in enumerate(archive.infolist(), 1):
+            name = member_name(member) or f"file-{number}"
+            if name.endswith("/") or _is_litter(name):
                 continue
             try:
                 yield Attachment(name, _unpacked(archive, member, passwords))
@@ -90,35 +87,3 @@ def _is_litter(name: str) -> bool:
     """What systems leave in archives beside the files of people."""
     path = PurePosixPath(name)
     return path.name in _LITTER or "__MACOSX" in path.parts
-
-
-def _name(member: zipfile.ZipInfo) -> str:
-    """The name as people wrote it: by the flag, by the extra field, else UTF-8 or the charset of Korean Windows."""
-    if member.flag_bits & _IS_UTF8:
-        return _clean(member.filename)
-    raw = member.orig_filename.encode("cp437", "replace")
-    if (named := _unicode_path(member.extra)) is not None:
-        return _clean(named)
-    for charset in ("utf-8", "cp949"):
-        try:
-            return _clean(raw.decode(charset))
-        except UnicodeDecodeError:
-            continue
-    return _clean(member.filename)
-
-
-def _unicode_path(extra: bytes) -> str | None:
-    """The name in Info-ZIP's field (APPNOTE.TXT 4.6.9): version, checksum of the other name, then UTF-8."""
-    while len(extra) >= 4:
-        kind, size = int.from_bytes(extra[:2], "little"), int.from_bytes(extra[2:4], "little")
-        if kind == _UNICODE_PATH and size > 5:
-            try:
-                return extra[9 : 4 + size].decode()
-            except UnicodeDecodeError:
-                return None
-        extra = extra[4 + size :]
-    return None
-
-
-def _clean(name: str) -> str:
-    return unicodedata.normalize("NFC", clean_text(name.replace("\\", "/"))).strip()

@@ -1,8 +1,10 @@
 """EPUB books chapter by chapter, and Jupyter notebooks cell by cell."""
 
+import contextlib
 import json
 import posixpath
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +12,10 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 
+from s3_to_milvus.adapters.charset_guess import guess_charset
 from s3_to_milvus.adapters.html_pages import decode_html, read_html
-from s3_to_milvus.adapters.zipped import open_zip, pictures_in, read_member
-from s3_to_milvus.domain.charsets import clean_text
+from s3_to_milvus.adapters.zipped import member_name, open_zip, pictures_in, read_member
+from s3_to_milvus.domain.charsets import charset_of, clean_text
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.markdown import markdown_blocks
@@ -27,7 +30,9 @@ _WHAT = "EPUB book"
 _PAGES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"})
 # How fonts are disguised (EPUB 3.3, 4.3.1, and Adobe's way): no text is hidden by it.
 _FONTS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
-_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# Colours, cursor movements, links and titles of terminals (ECMA-48, 5.4 and 5.6).
+_TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_INLINE_PICTURE = re.compile(r"data:[\w.+-]{1,60}/[\w.+-]{1,60};base64,[A-Za-z0-9+/=]*")
 _MAX_CHAPTERS = 20_000
 
 
@@ -42,7 +47,7 @@ class BookParser:
         model_config = ConfigDict(extra="forbid")
 
     # Raise it whenever the same file would give other blocks.
-    fingerprint = "book-1"
+    fingerprint = "book-2"
     formats: tuple[Format, ...] = (
         Format("EPUB", _EPUB, ("epub",), has_tables=True, has_headings=True, limits="not with DRM"),
         Format("Jupyter notebook", _IPYNB, ("ipynb",), has_tables=True, has_headings=True),
@@ -69,19 +74,18 @@ class BookParser:
         return f"EPUB: lxml {'.'.join(map(str, self._etree.LXML_VERSION[:3]))}; notebooks: ready"
 
     def _book(self, archive: zipfile.ZipFile) -> Document:
-        names = {member.filename: member for member in archive.infolist()}
+        names = {member_name(member): member for member in archive.infolist()}
         self._refuse_locked(archive, names)
         place = self._package(archive, names)
-        package = self._tree(archive, place)
+        package = self._tree(archive, names[place])
         warnings: list[str] = []
         blocks: list[Block] = []
-        for href in _chapters(package):
-            name = posixpath.normpath(posixpath.join(posixpath.dirname(place), unquote(href.partition("#")[0])))
+        for name in dict.fromkeys(_place_of(href, place) for href in _chapters(package)):
             if name not in names:
                 warnings.append(f"the chapter {name[:200]} is missing")
                 continue
             try:
-                blocks += read_html(decode_html(read_member(archive, name, _WHAT))).blocks
+                blocks += read_html(decode_html(read_member(archive, names[name], _WHAT))).blocks
             except UnreadableDocument:
                 warnings.append(f"the chapter {name[:200]} is damaged")
         if warnings and not blocks:
@@ -99,8 +103,8 @@ class BookParser:
     def _package(self, archive: zipfile.ZipFile, names: dict[str, zipfile.ZipInfo]) -> str:
         """Where the package document lies, which says in what order chapters are read."""
         if "META-INF/container.xml" in names:
-            for each in self._tree(archive, "META-INF/container.xml").iter("{*}rootfile"):
-                if (path := unquote(each.get("full-path", ""))) in names:
+            for each in self._tree(archive, names["META-INF/container.xml"]).iter("{*}rootfile"):
+                if (path := _place_of(each.get("full-path", ""), "")) in names:
                     return path
         found = next((name for name in names if name.lower().endswith(".opf")), None)
         if found is None:
@@ -111,34 +115,47 @@ class BookParser:
         """Raise `EncryptedDocument` where anything but fonts is encrypted."""
         if "META-INF/encryption.xml" not in names:
             return
-        for method in self._tree(archive, "META-INF/encryption.xml").iter("{*}EncryptionMethod"):
-            if method.get("Algorithm") not in _FONTS and method.getparent().tag.endswith("EncryptedData"):
+        for method in self._tree(archive, names["META-INF/encryption.xml"]).iter("{*}EncryptionMethod"):
+            above = method.getparent()
+            is_of_data = above is not None and above.tag.endswith("EncryptedData")
+            if is_of_data and method.get("Algorithm") not in _FONTS:
                 raise EncryptedDocument(
                     "The EPUB book is protected by a rights management (DRM) program.",
                     hint="Upload a copy without protection.",
                 )
 
-    def _tree(self, archive: zipfile.ZipFile, name: str) -> Any:
+    def _tree(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
+        name = member_name(member)[:200]
         parser = self._etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
         try:
-            root = self._etree.fromstring(read_member(archive, name, _WHAT), parser)
+            root = self._etree.fromstring(read_member(archive, member, _WHAT), parser)
         except (self._etree.LxmlError, ValueError) as exc:
-            raise UnreadableDocument(f"The EPUB book is damaged: its part {name[:200]} cannot be read.") from exc
+            raise UnreadableDocument(f"The EPUB book is damaged: its part {name} cannot be read.") from exc
         if root is None:
-            raise UnreadableDocument(f"The EPUB book is damaged: its part {name[:200]} is empty.")
+            raise UnreadableDocument(f"The EPUB book is damaged: its part {name} is empty.")
         return root
 
 
 def _chapters(package: Any) -> Iterator[str]:
-    """The addresses of chapters in reading order, each once; pages that only navigate are left out."""
-    pages = {}
-    for item in package.iter("{*}item"):
-        is_page = item.get("media-type", "") in _PAGES and "nav" not in item.get("properties", "").split()
-        if is_page and item.get("href"):
-            pages[item.get("id")] = item.get("href")
+    """The addresses of chapters in reading order; a page that navigates only where there is no other.
+
+    Raises `UnreadableDocument` where the package lists nothing at all.
+    """
+    items = [item for item in package.iter("{*}item") if item.get("href")]
+    if not items:
+        raise UnreadableDocument("The EPUB book is damaged: its list of parts is missing.")
+    listed = [item for item in items if item.get("media-type", "") in _PAGES]
+    texts = [item for item in listed if "nav" not in item.get("properties", "").split()]
+    pages = {item.get("id"): item.get("href") for item in texts or listed}
     order = dict.fromkeys(each.get("idref") for each in package.iter("{*}itemref"))
     chapters = [pages[name] for name in order if name in pages] or list(pages.values())
-    yield from dict.fromkeys(chapters[:_MAX_CHAPTERS])
+    yield from chapters[:_MAX_CHAPTERS]
+
+
+def _place_of(href: str, package: str) -> str:
+    """The name of the member that an address in the package document means."""
+    path = posixpath.join(posixpath.dirname(package), unquote(href.partition("#")[0]))
+    return unicodedata.normalize("NFC", posixpath.normpath(path))
 
 
 def _text_of(package: Any, name: str) -> str:
@@ -148,7 +165,7 @@ def _text_of(package: Any, name: str) -> str:
 def _notebook(source: ParserInput) -> Document:
     """Cells of format 4, and of format 3, where they stand in worksheets."""
     try:
-        notebook = json.loads(source.read().decode("utf-8-sig", "replace"))
+        notebook = json.loads(_decoded(source.read()))
     except (ValueError, RecursionError) as exc:
         raise UnreadableDocument("The notebook is damaged: it is no JSON.") from exc
     if not isinstance(notebook, dict):
@@ -165,9 +182,17 @@ def _notebook(source: ParserInput) -> Document:
     return Document(blocks, _IPYNB, title=clean_text(title).strip()[:500] if isinstance(title, str) else "")
 
 
+def _decoded(data: bytes) -> str:
+    """UTF-8 as the format says, else what the bytes prove to be."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode(charset_of(data, guess_charset), "replace")
+
+
 def _cell(cell: dict[str, Any]) -> Iterator[Block]:
     """A cell's text, then what its code printed."""
-    kind, text = cell.get("cell_type"), _joined(cell.get("source", cell.get("input")))
+    kind, text = cell.get("cell_type"), _INLINE_PICTURE.sub("", _joined(cell.get("source", cell.get("input"))))
     if kind == "heading":
         level = cell.get("level")
         for part in bounded(" ".join(text.split())):
@@ -182,20 +207,23 @@ def _cell(cell: dict[str, Any]) -> Iterator[Block]:
 
 
 def _output(output: dict[str, Any]) -> Iterator[Block]:
-    """HTML (tables of data frames), else Markdown, else plain text; errors as they were shown."""
+    """HTML (tables of data frames) that says something, else Markdown, else plain text; errors as they were shown."""
     shown = output.get("data") if isinstance(output.get("data"), dict) else output
     page = _joined(shown.get("text/html", shown.get("html")) if isinstance(shown, dict) else None)
-    if page.strip():
-        yield from read_html(page).blocks
+    blocks: list[Block] = []
+    with contextlib.suppress(UnreadableDocument):
+        blocks = read_html(page).blocks
+    if blocks:
+        yield from blocks
         return
     if isinstance(shown, dict) and (text := _joined(shown.get("text/markdown"))).strip():
-        yield from markdown_blocks(text.split("\n"))
+        yield from markdown_blocks(_INLINE_PICTURE.sub("", text).split("\n"))
         return
     plain = _joined(shown.get("text/plain", shown.get("text")) if isinstance(shown, dict) else None)
     trace = output.get("traceback")
     if isinstance(trace, list):
-        plain = "\n".join(each for each in trace if isinstance(each, str))
-    yield from _code(_TERMINAL_CODES.sub("", plain))
+        plain = "\n".join(map(_joined, trace))
+    yield from _code(plain)
 
 
 def _code(text: str) -> Iterator[Block]:
@@ -204,10 +232,10 @@ def _code(text: str) -> Iterator[Block]:
 
 
 def _joined(value: object) -> str:
-    """A text, or the lines of one."""
+    """A text, or the lines of one, without codes for terminals."""
     if isinstance(value, list):
         value = "".join(each for each in value if isinstance(each, str))
-    return clean_text(value) if isinstance(value, str) else ""
+    return clean_text(_TERMINAL_CODES.sub("", value)) if isinstance(value, str) else ""
 
 
 def _listed(value: object) -> list[Any]:

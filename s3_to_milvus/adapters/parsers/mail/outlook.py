@@ -30,12 +30,13 @@ _PROPERTIES = "__properties_version1.0"
 _ATTACHED = "__attach_version1.0_#"
 _ROOT_HEADER, _INNER_HEADER = 32, 24
 _EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
+_WESTERN = (1252, 28_591)
 _MAX_DEPTH = 5
 _MAX_RTF_BYTES = 64 << 20
 
 
-def message_of(data: bytes) -> EmailMessage:
-    """The whole message. Raises `UnreadableDocument`."""
+def message_of(data: bytes) -> tuple[EmailMessage, tuple[str, ...]]:
+    """The whole message, and warnings that name what of it could not be read. Raises `UnreadableDocument`."""
     import olefile
 
     try:
@@ -46,24 +47,34 @@ def message_of(data: bytes) -> EmailMessage:
     root = _Storage(file, names, ())
     if root.stream(_PROPERTIES) is None:
         raise UnreadableDocument("The Outlook message is damaged: its table of properties is missing.")
-    return _Message(root, _ROOT_HEADER).made(0)
+    warnings: list[str] = []
+    made = _Message(root, _ROOT_HEADER, warnings).made(0)
+    body = made.get_body(("plain", "html"))
+    if root.is_damaged and not (body and str(body.get_content()).strip()) and not any(made.iter_attachments()):
+        raise UnreadableDocument("The Outlook message is damaged: its text cannot be read.")
+    return made, tuple(dict.fromkeys(warnings))
 
 
 class _Storage:
-    """A folder of the compound file, and the properties that lie in it."""
+    """A folder of the compound file, and the properties that lie in it. ``is_damaged``: one of those asked for was
+    shorter than it says, or could not be read."""
 
     def __init__(self, file: Any, names: frozenset[tuple[str, ...]], place: tuple[str, ...]) -> None:
         self._file, self._names, self._place = file, names, place
+        self.is_damaged = False
 
     def stream(self, name: str) -> bytes | None:
-        """The bytes of a stream; None where it is not there or damaged."""
+        """The bytes of a stream, or those that are left of it; None where it is not there or cannot be read."""
         path = (*self._place, name)
         if path not in self._names:
             return None
         try:
-            return bytes(self._file.openstream(list(path)).read())
+            data = bytes(self._file.openstream(list(path)).read())
+            self.is_damaged |= len(data) != self._file.get_size(list(path))
         except (OSError, ValueError, IndexError, TypeError, AttributeError):
+            self.is_damaged = True
             return None
+        return data
 
     def value(self, number: int, kind: int) -> bytes | None:
         """The bytes of a property; None where there is none of this kind."""
@@ -97,8 +108,9 @@ class _Storage:
 class _Message:
     """A message: the whole file, or one inside another."""
 
-    def __init__(self, storage: _Storage, header_bytes: int) -> None:
-        self._storage = storage
+    def __init__(self, storage: _Storage, header_bytes: int, warnings: list[str]) -> None:
+        """What cannot be read is added to ``warnings``."""
+        self._storage, self._warnings = storage, warnings
         table = storage.stream(_PROPERTIES) or b""
         entries = (table[at : at + 16] for at in range(header_bytes, len(table) - 15, 16))
         self._numbers = {int.from_bytes(each[2:4], "little"): int.from_bytes(each[8:], "little") for each in entries}
@@ -117,6 +129,8 @@ class _Message:
                 made.add_alternative(page, subtype="html")
         if not body.strip() and not page.strip() and (rich := self._rich()):
             made.add_attachment(rich, maintype="application", subtype="rtf", filename="body.rtf")
+        if self._storage.is_damaged:
+            self._warnings.append("a part of the message is damaged and was not read")
         for attached in self._storage.attachments():
             self._attach(made, attached, depth)
         return made
@@ -149,10 +163,10 @@ class _Message:
         data = self._storage.value(_HTML, _BINARY)
         if data is None:
             return self._text(_HTML)
-        declared = python_charset(_name_of_page(self._numbers.get(_BODY_CODE_PAGE, 0)))
-        if declared and b"charset" not in data[:4096].lower():
+        page = self._numbers.get(_BODY_CODE_PAGE, 0)
+        if b"charset" not in data[:4096].lower() and python_charset(_name_of_page(page)):
             with contextlib.suppress(UnicodeDecodeError):
-                return clean_text(data.decode(declared))
+                return clean_text(data.decode(_charset(data, page)))
         return clean_text(decode_html(data))
 
     def _rich(self) -> bytes:
@@ -168,15 +182,22 @@ class _Message:
             return b""
 
     def _attach(self, message: EmailMessage, attached: _Storage, depth: int) -> None:
-        """Attach the bytes, or the message inside."""
+        """Attach the bytes, or the message inside; half a file is none."""
         inner = attached.inner(f"__substg1.0_{_DATA:04X}{_STORAGE:04X}")
         if inner is not None:
             if depth < _MAX_DEPTH and inner.stream(_PROPERTIES) is not None:
-                message.add_attachment(_Message(inner, _INNER_HEADER).made(depth + 1))
+                message.add_attachment(_Message(inner, _INNER_HEADER, self._warnings).made(depth + 1))
+            else:
+                why = "damaged" if depth < _MAX_DEPTH else "nested too deeply"
+                self._warnings.append(f"a message in the message is {why} and was not read")
             return
-        if data := attached.value(_DATA, _BINARY):
-            names = (attached.text(number, self._decode) for number in (_LONG_NAME, _SHOWN_NAME, _SHORT_NAME))
-            name = next((" ".join(each.split())[:255] for each in names if each.strip()), "attachment")
+        data = attached.value(_DATA, _BINARY)
+        is_damaged = attached.is_damaged
+        names = (attached.text(number, self._decode) for number in (_LONG_NAME, _SHOWN_NAME, _SHORT_NAME))
+        name = next((" ".join(each.split())[:255] for each in names if each.strip()), "attachment")
+        if is_damaged:
+            self._warnings.append(f"{name}: the attached file is damaged and was not read")
+        elif data:
             message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
 
     def _text(self, number: int) -> str:
@@ -185,7 +206,14 @@ class _Message:
     def _decode(self, data: bytes) -> str:
         """Bytes of this message as text."""
         page = self._numbers.get(_CODE_PAGE) or self._numbers.get(_BODY_CODE_PAGE) or 949
-        return data.decode(charset_of(data, guess_charset, declared=_name_of_page(page)), "replace")
+        return data.decode(_charset(data, page), "replace")
+
+
+def _charset(data: bytes, page: int) -> str:
+    """The charset of bytes in a code page. A Western one fits any bytes, so there the shape of Korean goes first."""
+    if page in _WESTERN and charset_of(data, lambda sample: None) == "cp949":
+        return "cp949"
+    return charset_of(data, guess_charset, declared=_name_of_page(page))
 
 
 def _name_of_page(page: int) -> str:

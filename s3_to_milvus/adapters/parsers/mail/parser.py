@@ -36,7 +36,7 @@ class MailParser:
         model_config = ConfigDict(extra="forbid")
 
     # Raise it whenever the same file would give other blocks.
-    fingerprint = "mail-2"
+    fingerprint = "mail-3"
     formats: tuple[Format, ...] = (
         Format("E-mail", _EML, ("eml",), has_tables=True, has_headings=True, limits="attachments by their own kind"),
         Format("Outlook message", _MSG, ("msg",), has_tables=True, has_headings=True, limits="attachments likewise"),
@@ -51,7 +51,8 @@ class MailParser:
     def parse(self, source: ParserInput) -> Document:
         """The whole mail is held in memory. Raises `UnreadableDocument` for what is none."""
         data = source.read()
-        message: Any = message_of(data) if source.media_type == _MSG else _sent(data)
+        message: Any
+        message, warnings = message_of(data) if source.media_type == _MSG else (_sent(data), ())
         subject = _header(message, "Subject")
         blocks = [Block(BlockKind.HEADING, subject[:2_000], level=1)] if subject else []
         lines = [f"{name}: {value[:2_000]}" for name in _NAMED if (value := _header(message, name))]
@@ -60,7 +61,8 @@ class MailParser:
         body = _body_of(message)
         if body is not None:
             blocks += self._body(body)
-        return Document(blocks, source.media_type, title=subject[:500], attachments=_attachments(message, body))
+        attachments = _attachments(message, body)
+        return Document(blocks, source.media_type, title=subject[:500], warnings=warnings, attachments=attachments)
 
     def check(self) -> str:
         """Nothing is needed from outside."""

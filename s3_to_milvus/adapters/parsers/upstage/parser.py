@@ -3,21 +3,22 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from s3_to_milvus.adapters.parsers.upstage.client import Forgotten, UpstageClient
 from s3_to_milvus.adapters.parsers.upstage.cutting import UpstageCutter
 from s3_to_milvus.adapters.parsers.upstage.elements import blocks_of, page_of
+from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.documents import Block, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.media import PDF
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.errors import DocumentTooLarge, UnreadableDocument
-from s3_to_milvus.ports import Parser, ParserInput
+from s3_to_milvus.ports import Parser, ParserInput, Tickets
 
-__all__ = ["Tickets", "UpstageParser"]
+__all__ = ["UpstageParser"]
 
 _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIB = 1 << 20
@@ -34,32 +35,6 @@ _NAMES = {
     "application/x-hwp": "document.hwp",
     "application/hwp+zip": "document.hwpx",
 }
-
-
-class Tickets(Protocol):
-    """What requests are called that were submitted: a crash must not pay for a document twice."""
-
-    def ticket(self, key: str) -> str | None:
-        """The request's id; None: none is known."""
-
-    def put_ticket(self, key: str, value: str) -> None:
-        """Remember it; durable when it returns."""
-
-    def drop_ticket(self, key: str) -> None:
-        """It is done, or unknown there."""
-
-
-class _NoTickets:
-    """Remembers nothing."""
-
-    def ticket(self, key: str) -> str | None:
-        return None
-
-    def put_ticket(self, key: str, value: str) -> None:
-        return None
-
-    def drop_ticket(self, key: str) -> None:
-        return None
 
 
 class UpstageParser:
@@ -119,7 +94,7 @@ class UpstageParser:
         self._cutter = cutter or UpstageCutter(
             UpstageCutter.Options(part_pages=given.part_pages, image_mb=given.image_mb)
         )
-        self._tickets: Tickets = _NoTickets() if tickets is None else tickets
+        self._tickets: Tickets = MemoryTickets() if tickets is None else tickets
         self._client = UpstageClient(
             given.api_url, given.api_key.get_secret_value(), given.timeout_s, given.requests_per_second
         )
