@@ -114,6 +114,7 @@ def test_elements_become_blocks_with_their_places(server: UpstageServer) -> None
         ("heading", "Title 1"),
         ("paragraph", "Line of page 1."),
         ("table", ""),
+        ("figure", "a picture"),
         ("caption", "그림 설명"),
     ]
     assert blocks[2].rows == (("이름", "쪽"), ("연차", "1"))

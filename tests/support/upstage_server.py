@@ -45,6 +45,7 @@ class UpstageServer(ThreadingHTTPServer):
         self.polls_needed = 1
         self.is_failing = self.is_relative = False
         self.expiring = 0
+        self.failing_pages: set[int] = set()  # batches that begin there fail
         self.polls: dict[str, int] = {}
         self.lock = threading.Lock()
 
@@ -173,6 +174,13 @@ class _Handler(BaseHTTPRequestHandler):
                 "end_page": min(total, start + _BATCH_PAGES),
                 "status": "completed",
                 "download_url": f"{base}/download/{request_id}/{start}/{count}",
+            }
+            if start + 1 not in self.server.failing_pages
+            else {
+                "id": start,
+                "start_page": start + 1,
+                "end_page": min(total, start + _BATCH_PAGES),
+                "status": "failed",
             }
             for start in range(0, total, _BATCH_PAGES)
         ][::-1]

@@ -4,11 +4,15 @@ Nothing that the service says is repeated, since it may quote the document.
 """
 
 import json
+import math
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from s3_to_milvus.adapters.pacing import Pace
 from s3_to_milvus.errors import (
@@ -22,22 +26,28 @@ from s3_to_milvus.errors import (
     UnreadableDocument,
 )
 
-__all__ = ["Forgotten", "UpstageClient"]
+__all__ = ["Forgotten", "TookTooLong", "UpstageClient"]
 
 _KEY_HINT = "Set S2M_PARSER__UPSTAGE__API_KEY (or UPSTAGE_API_KEY)."
 _PATH = "/document-digitization"
+# A key whose credit is used up is refused with 401, code api_key_is_not_allowed, and these words.
+_CREDIT = (b"credit", b"billing", b"suspended", b"insufficient_quota")
+_MAX_WAIT_S = 3_600.0
 
 
 class Forgotten(Unavailable):
     """The service does not know a request any more: it must be submitted anew."""
 
 
+class TookTooLong(Unavailable):
+    """The service did not finish a document while we waited: it must be submitted instead."""
+
+
 class UpstageClient:
     """``url`` is that of the synchronous call, or the address above it. Shared by all threads."""
 
     def __init__(self, url: str, key: str, timeout_s: float, per_second: float) -> None:
-        base = url.rstrip("/").removesuffix("/async")
-        self._url = base if base.endswith(_PATH) else f"{base.removesuffix('/document-ai/document-parse')}{_PATH}"
+        self._url = _address(url)
         self._key = key
         self._timeout_s = timeout_s
         self._pace = Pace(per_second * 60, burst_s=1.0)
@@ -45,7 +55,7 @@ class UpstageClient:
         self._client: Any = None
 
     def parse(self, name: str, data: bytes, fields: Mapping[str, str]) -> dict[str, Any]:
-        """The answer to one document. Raises `DocumentTooLarge` where it must be submitted instead."""
+        """The answer to one document. Raises `DocumentTooLarge`, `TookTooLong` where it must be submitted instead."""
         return self._json(self._post(self._url, name, data, fields))
 
     def submit(self, name: str, data: bytes, fields: Mapping[str, str]) -> str:
@@ -58,21 +68,24 @@ class UpstageClient:
 
     def results(
         self, request_id: str, patience_s: float, poll_s: float, sleep: Callable[[float], None] = time.sleep
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Each batch as (its first page, its answer), in order, once all are done.
+    ) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
+        """Each batch as (its first page, its last page, its answer), in order, once all are done; None: it failed.
 
-        Raises `RateLimited` while the service is at work for longer than our patience, `Forgotten`.
+        Raises `RateLimited` while the service is at work for longer than our patience, `Forgotten`, and
+        `UnreadableDocument` where every batch failed.
         """
         deadline = time.monotonic() + patience_s
-        while (state := self._state(request_id)).get("status") != "completed":
-            if state.get("status") == "failed":
-                raise UnreadableDocument("Upstage could not read the document.")
+        while (state := self._state(request_id)).get("status") not in ("completed", "failed"):
             if time.monotonic() > deadline:
                 raise RateLimited("Upstage is still at work on the document.", retry_after_s=poll_s)
             sleep(poll_s)
-        batches = [each for each in state.get("batches") or [] if isinstance(each, dict)]
-        for number, batch in enumerate(sorted(batches, key=_first_page)):
-            yield _first_page(batch), self._downloaded(request_id, number, str(batch.get("download_url", "")))
+        batches = _batches(state)
+        if not any(map(_is_read, batches)):
+            raise UnreadableDocument("Upstage could not read the document.")
+        for number, batch in enumerate(batches):
+            first, last = _first_page(batch), batch.get("end_page")
+            answer = self._downloaded(request_id, number, batch["download_url"]) if _is_read(batch) else None
+            yield first, last if isinstance(last, int) else first, answer
 
     def check(self) -> None:
         """Ask for a request that is not there: the key is looked at first, and nothing is read or paid."""
@@ -92,10 +105,10 @@ class UpstageClient:
         try:
             return self._json(self._get(url, is_signed=True))
         except (ConfigError, Unauthorized):
-            batches = sorted(self._state(request_id).get("batches") or [], key=_first_page)
-            if number >= len(batches):
+            batches = _batches(self._state(request_id))
+            if number >= len(batches) or not _is_read(batches[number]):
                 raise Unavailable("Upstage does not say where the result is.") from None
-            return self._json(self._get(str(batches[number].get("download_url", "")), is_signed=True))
+            return self._json(self._get(batches[number]["download_url"], is_signed=True))
 
     def _post(self, url: str, name: str, data: bytes, fields: Mapping[str, str]) -> Any:
         self._pace.wait(1)
@@ -114,6 +127,8 @@ class UpstageClient:
 
         try:
             answer = self._connected().request(method, url, **more)
+        except httpx.ReadTimeout as exc:
+            raise TookTooLong("Upstage does not answer in time.") from exc
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
             raise Unavailable(f"Upstage does not answer: {type(exc).__name__}.") from exc
         if answer.status_code >= 300:
@@ -140,6 +155,29 @@ class UpstageClient:
             return self._client
 
 
+def _address(url: str) -> str:
+    """Where documents are sent to, made of any address that people have of the service, old ones too."""
+    parts = urlsplit(url.strip() or "https://api.upstage.ai/v1")
+    path = parts.path.rstrip("/")
+    if _PATH in path:
+        path = path.partition(_PATH)[0]
+    elif "/v1/" in f"{path}/":
+        path = path[: f"{path}/".index("/v1/") + 3]
+    elif not path:
+        path = "/v1"
+    return f"{parts.scheme}://{parts.netloc}{path}{_PATH}"
+
+
+def _batches(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """In the order of their pages."""
+    return sorted((each for each in state.get("batches") or [] if isinstance(each, dict)), key=_first_page)
+
+
+def _is_read(batch: Mapping[str, Any]) -> bool:
+    """Whether there is a result to fetch."""
+    return batch.get("status", "completed") == "completed" and isinstance(batch.get("download_url"), str)
+
+
 def _first_page(batch: Mapping[str, Any]) -> int:
     page = batch.get("start_page")
     return page if isinstance(page, int) and page > 0 else 1
@@ -149,10 +187,12 @@ def _refused(answer: Any) -> S3ToMilvusError:
     """What a status means."""
     status = answer.status_code
     wait_s = _wait_s(answer.headers.get("retry-after", ""))
+    if status in (401, 402, 403, 429) and (status == 402 or any(word in answer.content.lower() for word in _CREDIT)):
+        return QuotaExhausted("Upstage asks for payment: the credit is used up.", hint="Add credit to the account.")
     if status in (401, 403):
         return Unauthorized(f"Upstage refuses the key ({status}).", hint=_KEY_HINT)
-    if status == 402:
-        return QuotaExhausted("Upstage asks for payment: the credit is used up.", hint="Add credit to the account.")
+    if status in (408, 504):
+        return TookTooLong(f"Upstage did not finish in time ({status}).", retry_after_s=wait_s)
     if status == 413:
         return DocumentTooLarge("The document is too large for Upstage.")
     if status == 429:
@@ -167,7 +207,13 @@ def _refused(answer: Any) -> S3ToMilvusError:
 
 
 def _wait_s(text: str) -> float | None:
+    """Seconds, or the moment until which to wait (RFC 9110, 10.2.3); None for anything else."""
     try:
-        return max(0.0, float(text))
+        wait_s = float(text)
     except ValueError:
-        return None
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        wait_s = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+    return min(_MAX_WAIT_S, max(0.0, wait_s)) if math.isfinite(wait_s) else None

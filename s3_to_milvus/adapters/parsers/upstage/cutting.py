@@ -6,6 +6,7 @@ attachments. None: the file may be sent as it is.
 
 import io
 import math
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,9 +23,13 @@ __all__ = ["PDFIUM", "UpstageCutter"]
 
 _MIB = 1 << 20
 _QUALITIES = (85, 75, 60, 45)
-_SCAN_DPIS = (200, 150, 100, 72)
+_SCAN_DPIS = (200, 150)  # below that OCR suffers, and the service takes far larger files
 _MIN_TOKENS = 8
 _MAX_PIXELS = 200_000_000
+_MAX_PAGE_PIXELS = 40_000_000
+_SMALL_SIDE = 600  # a picture is never made smaller than this
+# What PDFium writes of the moment: without it, the same pages are the same bytes, and a request is found again.
+_MOMENT = re.compile(rb"(?<=/CreationDate\(D:)\d{14}|(?<=/ID\[<)[0-9A-F]{32}(?=>)|(?<=><)[0-9A-F]{32}(?=>\]>>)")
 
 
 PDFIUM = threading.Lock()  # PDFium is not safe to enter from two threads at once
@@ -36,14 +41,18 @@ class UpstageCutter:
     kind = "upstage-cutter"
 
     class Options(BaseModel):
-        """``image_mb``: pictures, and PDFs that are only pictures, are reduced below that."""
+        """``image_mb``: pictures, and PDFs that are only pictures, are reduced to about that.
+
+        PDFs of more than ``part_pages`` or ``part_mb`` come in parts.
+        """
 
         model_config = ConfigDict(extra="forbid", frozen=True)
 
         part_pages: int = Field(default=1_000, ge=1)
+        part_mb: int = Field(default=450, ge=1)
         image_mb: int = Field(default=40, ge=1)
 
-    fingerprint = "upstage-cutter-1"
+    fingerprint = "upstage-cutter-2"
     formats: tuple[Format, ...] = ()
     media_types = frozenset({PDF, "image/jpeg", "image/png", "image/bmp", "image/tiff", "image/heic"})
     page_media_types: frozenset[str] = frozenset()
@@ -57,10 +66,17 @@ class UpstageCutter:
         if source.media_type == PDF:
             with PDFIUM:
                 return self._pdf(source)
-        if source.size_bytes <= self._options.image_mb * _MIB:
-            return Document((), source.media_type, page_count=1)
-        reduced = _reduced(_image(source), self._options.image_mb * _MIB)
-        return Document((), source.media_type, page_count=1, attachments=[Attachment("reduced.jpg", reduced)])
+        most_bytes = self._options.image_mb * _MIB
+        if source.size_bytes <= most_bytes:
+            return Document((), source.media_type)
+        frames = _frames(source)
+        reduced = [_reduced(frame, most_bytes // len(frames)) for frame in frames]
+        if len(reduced) == 1:
+            part = Attachment("reduced.jpg", reduced[0])
+        else:
+            with PDFIUM:
+                part = Attachment(f"{len(frames)}-reduced.pdf", _bound(reduced))
+        return Document((), source.media_type, page_count=len(frames), attachments=[part])
 
     def check(self) -> str:
         """Nothing is needed from outside."""
@@ -75,25 +91,32 @@ class UpstageCutter:
             source.limits.check_pages(count)
             pages = [number for number in source.pages or range(1, count + 1) if 1 <= number <= count]
             is_large = source.size_bytes > self._options.image_mb * _MIB and _is_scan(document)
-            if not (is_locked or is_large or source.pages is not None or count > self._options.part_pages):
+            step = self._step(source.size_bytes, count)
+            if not (is_locked or is_large or source.pages is not None or count > step):
                 return Document((), PDF, page_count=count)
-            parts = list(self._parts(pypdfium2, document, pages, is_large=is_large))
+            parts = list(self._parts(pypdfium2, document, pages, step, is_large=is_large))
         except pypdfium2.PdfiumError as exc:
             raise UnreadableDocument("A page of the PDF is damaged: it cannot be cut out.") from exc
         finally:
             document.close()
         return Document((), PDF, page_count=count, attachments=parts)
 
-    def _parts(self, pdfium: Any, document: Any, pages: Sequence[int], *, is_large: bool) -> Iterator[Attachment]:
-        step = self._options.part_pages
+    def _step(self, size_bytes: int, count: int) -> int:
+        """How many pages one part may have."""
+        by_size = count * self._options.part_mb * _MIB // max(1, size_bytes)
+        return max(1, min(self._options.part_pages, by_size)) if by_size < count else self._options.part_pages
+
+    def _parts(
+        self, pdfium: Any, document: Any, pages: Sequence[int], step: int, *, is_large: bool
+    ) -> Iterator[Attachment]:
+        """The name of each says how many pages it has, and whether they are pictures now."""
         for start in range(0, len(pages), step):
             chosen = pages[start : start + step]
-            data = (
-                _rendered(document, chosen, self._options.image_mb * _MIB)
-                if is_large
-                else _cut(pdfium, document, chosen)
-            )
-            yield Attachment(f"{chosen[0]}-{chosen[-1]}.pdf", data)
+            if is_large:
+                data = _rendered(document, chosen, self._options.image_mb * _MIB)
+                yield Attachment(f"{len(chosen)}-reduced.pdf", data)
+            else:
+                yield Attachment(f"{len(chosen)}-cut.pdf", _cut(pdfium, document, chosen))
 
 
 def _opened(pdfium: Any, source: ParserInput) -> tuple[Any, bool]:
@@ -113,11 +136,16 @@ def _cut(pdfium: Any, document: Any, pages: Sequence[int]) -> bytes:
     part = pdfium.PdfDocument.new()
     try:
         part.import_pages(document, pages=[number - 1 for number in pages])
-        held = io.BytesIO()
-        part.save(held)
-        return held.getvalue()
+        return _saved(part)
     finally:
         part.close()
+
+
+def _saved(part: Any) -> bytes:
+    """The file; the same pages give the same bytes whenever they are saved."""
+    held = io.BytesIO()
+    part.save(held)
+    return _MOMENT.sub(lambda found: b"0" * len(found[0]), held.getvalue())
 
 
 def _is_scan(document: Any) -> bool:
@@ -133,41 +161,73 @@ def _is_scan(document: Any) -> bool:
 
 
 def _rendered(document: Any, pages: Sequence[int], most_bytes: int) -> bytes:
-    """These pages as grey pictures in a PDF of their own, at the first resolution that makes it small enough."""
+    """These pages as grey pictures in a PDF of their own; one page is in memory at a time."""
+    pictures, sizes = [], []
+    for number in pages:
+        page = document[number - 1]
+        sizes.append(page.get_size())
+        pictures.append(_picture(page, most_bytes // len(pages)))
+        page.close()
+    return _bound(pictures, sizes)
+
+
+def _picture(page: Any, most_bytes: int) -> bytes:
+    """A page as a JPEG, at the first resolution that makes it small enough, else at the last one."""
+    width, height = page.get_size()
     data = b""
     for dpi in _SCAN_DPIS:
-        images = [_picture(document[number - 1], dpi) for number in pages]
+        scale = min(dpi / 72, math.sqrt(_MAX_PAGE_PIXELS / max(1.0, width * height)))
         held = io.BytesIO()
-        images[0].save(held, "PDF", save_all=True, append_images=images[1:], resolution=dpi, quality=75)
+        page.render(scale=scale, grayscale=True).to_pil().save(held, "JPEG", quality=75)
         data = held.getvalue()
         if len(data) <= most_bytes:
             break
     return data
 
 
-def _picture(page: Any, dpi: int) -> Any:
-    width, height = page.get_size()
-    scale = min(dpi / 72, math.sqrt(_MAX_PIXELS / max(1.0, width * height)))
-    picture = page.render(scale=scale, grayscale=True).to_pil()
-    page.close()
-    return picture
+def _bound(pictures: Sequence[bytes], sizes: Sequence[tuple[float, float]] = ()) -> bytes:
+    """JPEGs as the pages of a PDF; without sizes, as if scanned at 200 dots per inch."""
+    import pypdfium2
+
+    part = pypdfium2.PdfDocument.new()
+    try:
+        for index, data in enumerate(pictures):
+            image = pypdfium2.PdfImage.new(part)
+            image.load_jpeg(io.BytesIO(data), inline=True)
+            width, height = sizes[index] if sizes else (side * 72 / 200 for side in image.get_px_size())
+            image.set_matrix(pypdfium2.PdfMatrix().scale(width, height))
+            page = part.new_page(width, height)
+            page.insert_obj(image)
+            page.gen_content()
+            page.close()
+        return _saved(part)
+    finally:
+        part.close()
 
 
-def _image(source: ParserInput) -> Any:
+def _frames(source: ParserInput) -> list[Any]:
+    """The pictures of an image file: several in a TIFF of several pages."""
     from pi_heif import register_heif_opener
-    from PIL import Image
+    from PIL import Image, ImageSequence
 
     register_heif_opener()
     Image.MAX_IMAGE_PIXELS = None  # checked here, with words of our own
+    frames, pixels = [], 0
     try:
-        image = Image.open(io.BytesIO(source.read()))
-        if image.width * image.height > _MAX_PIXELS:
-            raise DocumentTooLarge(f"The image has {image.width} x {image.height} pixels.")
-        return image.convert("RGB")
-    except DocumentTooLarge:
+        with Image.open(io.BytesIO(source.read())) as image:
+            source.limits.check_pages(getattr(image, "n_frames", 1))
+            for frame in ImageSequence.Iterator(image):
+                pixels += frame.width * frame.height
+                if pixels > _MAX_PIXELS:
+                    raise DocumentTooLarge(f"The image has more than {_MAX_PIXELS // 1_000_000} million pixels.")
+                frames.append(frame.convert("RGB"))
+    except (DocumentTooLarge, MemoryError):
         raise
     except Exception as exc:  # Pillow raises whatever a damaged file makes it meet
         raise UnreadableDocument("The image is damaged or cut short.") from exc
+    if not frames:
+        raise UnreadableDocument("The image is damaged or cut short.")
+    return frames
 
 
 def _reduced(image: Any, most_bytes: int) -> bytes:
@@ -178,4 +238,6 @@ def _reduced(image: Any, most_bytes: int) -> bytes:
             image.save(held, "JPEG", quality=quality)
             if held.tell() <= most_bytes:
                 return held.getvalue()
+        if max(image.size) <= _SMALL_SIDE:
+            return held.getvalue()
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)))

@@ -3,20 +3,30 @@
 https://console.upstage.ai/docs/capabilities/parse/understanding-output
 """
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 from s3_to_milvus.adapters.html_pages import read_html
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, BlockKind, Box
 from s3_to_milvus.domain.plain import bounded
-from s3_to_milvus.errors import UnreadableDocument
+from s3_to_milvus.errors import Unavailable, UnreadableDocument
 
 __all__ = ["blocks_of", "page_of"]
 
-_KINDS = {"caption": BlockKind.CAPTION, "figure": BlockKind.FIGURE}
-_WITH_STRUCTURE = ("table", "list", "chart", "index")
+_KINDS = {
+    "caption": BlockKind.CAPTION,
+    "chart": BlockKind.FIGURE,
+    "code": BlockKind.CODE,
+    "figure": BlockKind.FIGURE,
+}
+_PICTURES = ("figure", "chart")
+_MARK = re.compile(r"\s*(?:[-*•·▪■□○●◦‣※▶]|\(?(?:\d{1,3}|[가-하]|[a-zA-Z])[.)]|[①-⑳])\s*\S")
+_ALTERNATIVE = re.compile(r"""<img\b[^>]{0,4000}?\balt=(["'])(.*?)\1""", re.DOTALL | re.IGNORECASE)
 _MARGINS = ("header", "footer")
 
 
@@ -34,8 +44,10 @@ def blocks_of(answer: Mapping[str, Any], page_numbers: Mapping[int, int], *, kee
     elements = answer.get("elements")
     if not isinstance(elements, list):
         content = answer.get("content")
-        page = str(content.get("html") or "") if isinstance(content, Mapping) else ""
-        yield from _html(page, None, None)
+        if not isinstance(content, Mapping):
+            raise Unavailable("Upstage answered with something unexpected.")
+        page = str(content.get("html") or "")
+        yield from _read(page)
         return
     for element in elements:
         if isinstance(element, Mapping) and (keep_margins or element.get("category") not in _MARGINS):
@@ -44,43 +56,62 @@ def blocks_of(answer: Mapping[str, Any], page_numbers: Mapping[int, int], *, kee
 
 
 def _blocks(element: Mapping[str, Any], page: int) -> Iterator[Block]:
+    """Tables stay tables wherever they stand; what else there is becomes what the category says."""
     category = str(element.get("category", ""))
     content = element.get("content")
     html = str(content.get("html") or "") if isinstance(content, Mapping) else ""
     box = _box(element.get("coordinates"))
-    if category in _WITH_STRUCTURE:
-        yield from _html(html, page, box)
-        return
-    text = " ".join(_text_of(html).split()) or _plain(content)
-    if category.startswith("heading"):
-        level = int(category.removeprefix("heading")) if category.removeprefix("heading").isdecimal() else 1
-        for part in bounded(text):
-            yield Block(BlockKind.HEADING, part, level=min(6, max(1, level)), page=page, box=box)
-        return
-    for part in bounded(text):
-        yield Block(_KINDS.get(category, BlockKind.PARAGRAPH), part, page=page, box=box)
-
-
-def _html(html: str, page: int | None, box: Box | None) -> Iterator[Block]:
-    try:
-        found = read_html(html).blocks
-    except UnreadableDocument:
-        return
+    found = _read(html) or [Block(BlockKind.PARAGRAPH, part) for part in bounded(_plain(content))]
+    if not found and category in _PICTURES:
+        found = [Block(BlockKind.FIGURE, part) for part in bounded(_alternative(html))]
     for block in found:
-        yield replace(block, page=page if page is not None else block.page, box=box)
+        if block.kind in (BlockKind.TABLE, BlockKind.CAPTION):
+            yield replace(block, page=page, box=box)
+        elif category.startswith("heading"):
+            level = block.level or _level(element.get("sub_category"))
+            yield Block(BlockKind.HEADING, " ".join(block.text.split()), level=level, page=page, box=box)
+        elif category == "list":
+            for item in _items(block.text):
+                yield Block(BlockKind.LIST_ITEM, item, page=page, box=box)
+        else:
+            yield Block(_KINDS.get(category, BlockKind.PARAGRAPH), block.text, page=page, box=box)
 
 
-def _text_of(html: str) -> str:
-    """What is written in a piece of HTML, alternative texts of pictures left out."""
+def _read(html: str) -> list[Block]:
     try:
-        return "\n".join(block.text for block in read_html(html).blocks if block.text)
+        return read_html(html).blocks
     except UnreadableDocument:
-        return ""
+        return []
+
+
+def _level(sub_category: object) -> int:
+    """``h3`` is 3; 1 for anything else."""
+    text = str(sub_category or "")
+    return int(text[1]) if len(text) == 2 and text[0] == "h" and text[1] in "123456" else 1
+
+
+def _items(text: str) -> Iterator[str]:
+    """The items of a list that came as lines; a line without a mark goes on with the item above it."""
+    item = ""
+    for line in text.split("\n"):
+        if item and _MARK.match(line):
+            yield item
+            item = line.strip()
+        else:
+            item = f"{item}\n{line}".strip()
+    if item:
+        yield item
+
+
+def _alternative(html: str) -> str:
+    """What is written in a picture: the service puts it into ``alt``."""
+    found = _ALTERNATIVE.search(html)
+    return " ".join(clean_text(unescape(found[2])).split()) if found else ""
 
 
 def _plain(content: object) -> str:
     text = content.get("text") if isinstance(content, Mapping) else None
-    return " ".join(clean_text(text).split()) if isinstance(text, str) else ""
+    return clean_text(text) if isinstance(text, str) else ""
 
 
 def _box(corners: object) -> Box | None:
@@ -88,8 +119,10 @@ def _box(corners: object) -> Box | None:
     if not isinstance(corners, list) or not corners:
         return None
     try:
-        across = [min(1.0, max(0.0, float(corner["x"]))) for corner in corners]
-        down = [min(1.0, max(0.0, float(corner["y"]))) for corner in corners]
+        across = [float(corner["x"]) for corner in corners]
+        down = [float(corner["y"]) for corner in corners]
     except (KeyError, TypeError, ValueError):
         return None
-    return Box(min(across), min(down), max(across), max(down))
+    if not all(map(math.isfinite, (*across, *down))):
+        return None
+    return Box(*(min(1.0, max(0.0, side)) for side in (min(across), min(down), max(across), max(down))))

@@ -2,18 +2,21 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from s3_to_milvus.adapters.parsers.upstage.client import Forgotten, UpstageClient
+from s3_to_milvus.adapters.parsers.upstage.client import Forgotten, TookTooLong, UpstageClient
 from s3_to_milvus.adapters.parsers.upstage.cutting import UpstageCutter
 from s3_to_milvus.adapters.parsers.upstage.elements import blocks_of, page_of
 from s3_to_milvus.adapters.tickets import MemoryTickets
-from s3_to_milvus.domain.documents import Block, Document
+from s3_to_milvus.domain.documents import Attachment, Block, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.media import PDF
+from s3_to_milvus.domain.pages import page_list
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.errors import DocumentTooLarge, UnreadableDocument
 from s3_to_milvus.ports import Parser, ParserInput, Tickets
@@ -22,6 +25,8 @@ __all__ = ["UpstageParser"]
 
 _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIB = 1 << 20
+_MAX_HELD = 1_000
+_PICTURES = ("figure", "chart")
 _NAMES = {
     PDF: "document.pdf",
     "image/jpeg": "image.jpg",
@@ -35,6 +40,47 @@ _NAMES = {
     "application/x-hwp": "document.hwp",
     "application/hwp+zip": "document.hwpx",
 }
+
+
+_Answer = tuple[int, int, dict[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A file to send. ``pages``: the pages of the document that it has, where they are known."""
+
+    name: str
+    read: Callable[[], bytes]
+    pages: tuple[int, ...]
+    fields: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Read:
+    """What was read of a part. ``known``: pages of the document that had text, or could not be read at all."""
+
+    blocks: list[Block]
+    warnings: list[str]
+    known: set[int]
+    pages: int = 0
+
+
+class _Held:
+    """Answers about single pages: when another page of the document fails, they are not paid for again."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        with self._lock:
+            return self._answers.get(key)
+
+    def put(self, key: str, answer: dict[str, Any]) -> None:
+        with self._lock:
+            self._answers[key] = answer
+            while len(self._answers) > _MAX_HELD:
+                self._answers.popitem(last=False)
 
 
 class UpstageParser:
@@ -107,81 +153,140 @@ class UpstageParser:
             "chart_recognition": str(given.chart_recognition).lower(),
             "merge_multipage_tables": str(given.merge_multipage_tables).lower(),
         }
-        self.fingerprint = fingerprint_of("upstage-1", *self._fields.values(), str(given.keep_headers))
+        # Pages without text are pictures, and ``auto`` reads the text of a PDF only.
+        self._with_ocr = {**self._fields, "ocr": "force"}
+        self._held = _Held()
+        self._unpaid: set[str] = set()
+        self.fingerprint = fingerprint_of("upstage-2", *self._fields.values(), str(given.keep_headers))
         self._lock = threading.Lock()
         self.pages_used = 0
 
     def parse(self, source: ParserInput) -> Document:
         """See `Parser.parse`. Raises `Unauthorized`, `QuotaExhausted`, `RateLimited`, `Unavailable` besides."""
-        page_count: int | None = None
-        parts: list[tuple[str, Callable[[], bytes], list[int]]] = []
-        if source.media_type in UpstageCutter.media_types:
-            cut = self._cutter.parse(source)
-            page_count = cut.page_count
-            pages = list(source.pages or range(1, (page_count or 1) + 1))
-            for number, each in enumerate(cut.attachments):
-                data = each.data if each.data is not None else each.path.read_bytes() if each.path else b""
-                step = self._options.part_pages
-                name = "document.pdf" if source.media_type == PDF else "image.jpg"
-                parts.append((name, lambda data=data: data, pages[number * step : (number + 1) * step]))  # type: ignore[misc]
-            if not parts:
-                parts = [(_NAMES[source.media_type], source.read, pages)]
-        else:
-            parts = [(_NAMES[source.media_type], source.read, [])]
+        page_count, parts = self._parts(source)
         blocks: list[Block] = []
+        warnings: list[str] = []
         seen = 0
-        for name, read, pages in parts:
-            found, used = self._part(name, read(), pages)
-            blocks += found
-            seen += used
-        return Document(blocks, source.media_type, page_count=page_count or seen or None)
+        known: set[int] = set()
+        for part in parts:
+            read = self._part(part)
+            blocks += read.blocks
+            warnings += read.warnings
+            seen += read.pages
+            known |= read.known
+        known.update(block.page for block in blocks if block.page)
+        bare: tuple[int, ...] = ()
+        if source.media_type == PDF and source.pages is None and self._options.ocr == "auto":
+            bare = tuple(page for page in range(1, (page_count or 0) + 1) if page not in known)
+        return Document(
+            blocks,
+            source.media_type,
+            page_count=page_count or max(seen, *known, 1),
+            warnings=tuple(warnings),
+            unread_pages=bare,
+        )
+
+    def _parts(self, source: ParserInput) -> tuple[int | None, list[_Part]]:
+        """How many pages the document has, where that is known, and what is sent of it."""
+        fields = self._fields if source.pages is None else self._with_ocr
+        if source.media_type not in UpstageCutter.media_types:
+            return None, [_Part(_NAMES[source.media_type], source.read, (), fields)]
+        cut = self._cutter.parse(source)
+        count = cut.page_count
+        left = [page for page in source.pages or range(1, (count or 0) + 1) if 1 <= page <= (count or 0)]
+        parts = []
+        for each in cut.attachments:
+            held, kind = each.name.partition("-")[0], each.name.rpartition(".")[2]
+            size = int(held) if held.isdecimal() else 1
+            pages, left = tuple(left[:size]), left[size:]
+            is_reduced = each.name.endswith("-reduced.pdf")
+            name = "document.pdf" if kind == "pdf" else "image.jpg"
+            parts.append(_Part(name, _reader(each), pages, self._with_ocr if is_reduced else fields))
+        if not parts and source.pages is None:
+            parts = [_Part(_NAMES[source.media_type], source.read, tuple(left), fields)]
+        return count, parts
 
     def check(self) -> str:
         """Ask for a request that is not there: the key is proved, nothing is read or paid."""
         self._client.check()
         return f"Upstage Document Parse ({self._options.model}) takes the key"
 
-    def _part(self, name: str, data: bytes, pages: list[int]) -> tuple[list[Block], int]:
-        """Blocks of one file that is sent, and how many pages were read. ``pages``: its pages in the document."""
-        numbers = dict(enumerate(pages, 1))
-        blocks: list[Block] = []
-        used = 0
-        for first, answer in self._answers(name, data, len(pages)):
+    def _part(self, part: _Part) -> _Read:
+        """What one file that is sent gives."""
+        read = _Read([], [], set())
+        answers, is_paid = self._answers(part)
+        for first, last, answer in answers:
+            if answer is None:
+                missing = [_page_in(part.pages, number) for number in range(first, last + 1)]
+                read.warnings.append(f"{page_list(missing)} could not be read by Upstage")
+                read.known.update(missing)
+                continue
             offset = first - 1 if _is_relative(answer, first) else 0
-            shifted = {number - offset: page for number, page in numbers.items()} if numbers else {}
-            if not numbers and offset:
-                shifted = {number: number + offset for number in range(1, 1_001)}
-            blocks += blocks_of(answer, shifted, keep_margins=self._options.keep_headers)
+            elements = [each for each in answer.get("elements") or () if isinstance(each, dict)]
+            numbers = {number: _page_in(part.pages, number + offset) for number in set(map(page_of, elements))}
+            read.known.update(numbers[page_of(each)] for each in elements if each.get("category") not in _PICTURES)
+            if "elements" not in answer:
+                read.known.update(part.pages)
+            read.blocks += blocks_of(answer, numbers, keep_margins=self._options.keep_headers)
             usage = answer.get("usage")
             count = usage.get("pages") if isinstance(usage, dict) else None
-            used += count if isinstance(count, int) else 0
-        with self._lock:
-            self.pages_used += used
-        return blocks, used
+            read.pages += count if isinstance(count, int) else 0
+        if is_paid:
+            with self._lock:
+                self.pages_used += read.pages
+        return read
 
-    def _answers(self, name: str, data: bytes, page_count: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """At once where the limits allow that, else submitted; (first page, answer) of each batch."""
+    def _answers(self, part: _Part) -> tuple[list[_Answer], bool]:
+        """At once where the limits allow that, else submitted; and whether it is paid now."""
         given = self._options
-        if page_count <= given.sync_pages and len(data) <= given.sync_mb * _MIB:
+        data = part.read()
+        hashed = hashlib.sha256("\0".join(part.fields.values()).encode())
+        hashed.update(data)
+        key = hashed.hexdigest()
+        is_known = self._tickets.ticket(key) is not None
+        if (held := self._held.get(key)) is not None:
+            return [(1, 1, held)], False
+        if not is_known and len(part.pages) <= given.sync_pages and len(data) <= given.sync_mb * _MIB:
             try:
-                yield 1, self._client.parse(name, data, self._fields)
-                return
-            except DocumentTooLarge:
+                answer = self._client.parse(part.name, data, part.fields)
+            except (DocumentTooLarge, TookTooLong):
                 pass
-        yield from self._submitted(name, data)
+            else:
+                if part.fields is self._with_ocr:
+                    self._held.put(key, answer)
+                return [(1, 1, answer)], True
+        return self._submitted(key, part, data)
 
-    def _submitted(self, name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-        key = hashlib.sha256(data + self.fingerprint.encode()).hexdigest()
+    def _submitted(self, key: str, part: _Part, data: bytes) -> tuple[list[_Answer], bool]:
         request_id = self._tickets.ticket(key)
         if request_id is None:
-            request_id = self._client.submit(name, data, self._fields)
+            request_id = self._client.submit(part.name, data, part.fields)
             self._tickets.put_ticket(key, request_id)
+            with self._lock:
+                self._unpaid.add(request_id)
         try:
             # The ticket stays: until the rows stand, a crash would ask for the same document again.
-            yield from list(self._client.results(request_id, self._options.patience_s, self._options.poll_s))
+            found = list(self._client.results(request_id, self._options.patience_s, self._options.poll_s))
         except (Forgotten, UnreadableDocument):
             self._tickets.drop_ticket(key)
             raise
+        if any(answer is None for _, _, answer in found):
+            self._tickets.drop_ticket(key)
+        with self._lock:
+            is_paid = request_id in self._unpaid
+            self._unpaid.discard(request_id)
+        return found, is_paid
+
+
+def _reader(each: Attachment) -> Callable[[], bytes]:
+    """Reads what the cutter made when it is sent."""
+    data, path = each.data, each.path
+    return path.read_bytes if data is None and path is not None else lambda: data or b""
+
+
+def _page_in(pages: Sequence[int], number: int) -> int:
+    """The page of the document that is page ``number`` of what was sent."""
+    return pages[number - 1] if 1 <= number <= len(pages) else number
 
 
 def _is_relative(answer: dict[str, Any], first: int) -> bool:
