@@ -11,6 +11,7 @@ from s3_to_milvus.errors import ConfigError
 from s3_to_milvus.settings.layers import Layer, read_layers
 from s3_to_milvus.settings.model import LAYERS, Settings
 from s3_to_milvus.settings.problems import describe
+from s3_to_milvus.settings.profiles import with_profile
 
 __all__ = ["load"]
 
@@ -26,7 +27,8 @@ def load(
     ``environ`` is the environment of the process and ``folder`` (where ``.env`` and the configuration file are looked
     for) the current one, unless given. Raises `ConfigError` that names every wrong value and every place looked at.
     """
-    layers = read_layers(arguments or {}, os.environ if environ is None else environ, (folder or Path()).absolute())
+    place = (folder or Path()).absolute()
+    layers = with_profile(read_layers(arguments or {}, os.environ if environ is None else environ, place))
     token = LAYERS.set(layers)
     try:
         settings = Settings()

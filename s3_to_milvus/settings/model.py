@@ -212,6 +212,8 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, use_attribute_docstrings=True, nested_model_default_partial_update=True
     )
 
+    profile: Literal["local", "cloud"] = "local"
+    """`cloud`: Upstage, OpenAI and the collections of the original system, unless other settings say otherwise."""
     data_dir: Annotated[Path, BeforeValidator(_absolute)] = Field(default_factory=_user_data_dir)
     """The folder of the ledger and of Milvus Lite; without a setting, the platform's folder for user data."""
     source: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()

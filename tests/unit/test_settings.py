@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from s3_to_milvus.domain.objects import ObjectRef
-from s3_to_milvus.domain.routing import route_of
+from s3_to_milvus.domain.routing import collection_label, route_of
 from s3_to_milvus.errors import ConfigError
 from s3_to_milvus.settings import HIDDEN, ORIGINAL_NAMES, Settings, as_variable, explain, is_secret_name, load
 
@@ -265,6 +265,32 @@ def test_no_password_of_a_route_is_shown(read: Load, value: str) -> None:
     shown = str(explain(settings))
     assert "tiger" not in shown + repr(settings)
     assert "lion" not in shown + repr(settings)
+
+
+def test_the_profile_cloud_is_the_arrangement_of_the_original_system(read: Load) -> None:
+    keys = {"OPENAI_API_KEY": "sk", "UPSTAGE_API_KEY": "up", "MILVUS_URL": "http://milvus:19530"}
+    assert read(**keys).embedder.kind == "local"  # a key alone chooses nothing
+    settings = read(S2M_PROFILE="cloud", **keys)
+    assert (settings.parser.kind[0], settings.embedder.kind, settings.splitter.kind) == (
+        "upstage",
+        "openai",
+        "recursive",
+    )
+    assert settings.embedder.options("openai") == {"api_key": "sk"}
+    assert settings.vector_store.options("milvus") == {"uri": "http://milvus:19530"}
+    ref = ObjectRef("bucket", "Milvus/규정/a.pdf")
+    route = route_of(settings.domain_routes(), ref)
+    assert route is not None
+    assert collection_label(route, ref) == "규정"
+    assert settings.places_of("embedder.kind") == ["the profile cloud"]
+
+
+def test_every_other_setting_is_stronger_than_a_profile(read: Load) -> None:
+    settings = read(S2M_EMBEDDER__KIND="hash", toml='profile = "cloud"\n[parser]\nkind = ["text"]\n')
+    assert (settings.embedder.kind, settings.parser.kind) == ("hash", ("text",))
+    assert settings.splitter.kind == "recursive"
+    with pytest.raises(ConfigError, match="profile = 'clowd'"):
+        read(S2M_PROFILE="clowd")
 
 
 def test_every_value_that_is_shown_can_be_set_by_a_variable(read: Load) -> None:
