@@ -12,6 +12,7 @@ from s3_to_milvus.adapters.embedders.openai.batching import batches, token_bound
 from s3_to_milvus.adapters.pacing import Flight, Pace
 from s3_to_milvus.errors import (
     ConfigError,
+    FatalError,
     QuotaExhausted,
     RateLimited,
     Rejected,
@@ -45,7 +46,7 @@ def _made(server: OpenAIServer, **options: Any) -> OpenAIEmbedder:
         (Fault(status=429, code="insufficient_quota"), QuotaExhausted, None),
         (Fault(status=401, code="invalid_api_key"), Unauthorized, None),
         (Fault(status=403), Unauthorized, None),
-        (Fault(status=404, code="model_not_found"), ConfigError, None),
+        (Fault(status=404, code="model_not_found"), FatalError, None),
         (Fault(status=400, code="invalid_value"), Rejected, None),
         (Fault(status=422), Rejected, None),
         (Fault(status=408), Unavailable, None),
@@ -56,7 +57,7 @@ def _made(server: OpenAIServer, **options: Any) -> OpenAIEmbedder:
         (Fault("drop"), Unavailable, None),
         (Fault("twice"), Unavailable, None),
         (Fault("nan"), Rejected, None),
-        (Fault("short"), ConfigError, None),
+        (Fault("short"), FatalError, None),
     ],
 )
 def test_every_failure_has_its_family(

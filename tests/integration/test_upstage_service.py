@@ -12,9 +12,9 @@ from PIL import Image
 from s3_to_milvus.adapters.parsers.upstage import UpstageCutter, UpstageParser
 from s3_to_milvus.domain.documents import Block, BlockKind
 from s3_to_milvus.errors import (
-    ConfigError,
     DocumentTooLarge,
     EncryptedDocument,
+    FatalError,
     QuotaExhausted,
     RateLimited,
     S3ToMilvusError,
@@ -69,7 +69,7 @@ def _headings(blocks: list[Block]) -> list[tuple[str, int | None]]:
         (Fault(401), Unauthorized, None),
         (Fault(403), Unauthorized, None),
         (Fault(402), QuotaExhausted, None),
-        (Fault(404), ConfigError, None),
+        (Fault(404), FatalError, None),
         (Fault(400), UnreadableDocument, None),
         (Fault(415), UnreadableDocument, None),
         (Fault(422), UnreadableDocument, None),

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -16,38 +17,63 @@ import numpy as np
 __all__ = ["KEY", "Fault", "OpenAIServer", "openai_server", "vector_of"]
 
 KEY = "sk-test-key-that-must-never-be-shown"
+_RAW: dict[str, tuple[str, bytes]] = {
+    "cut": ("", b""),
+    "half": ("application/json", b'{"object": "list", "da'),
+    "broken": ("application/json", b'{"object": "list", "da'),
+    "page": ("text/html", b"<html>Sign in to the network</html>"),
+    "empty": ("application/json", b"{}"),
+}
 _DIMS = {"text-embedding-3-large": 3_072, "text-embedding-3-small": 1_536, "passage": 8, "query": 8}
 
 
 def vector_of(model: str, text: str, dim: int) -> "np.ndarray[Any, np.dtype[np.float32]]":
     """The vector of a text: made of its hash, of length 1."""
-    seed = int.from_bytes(hashlib.sha256(f"{model}\0{text}".encode()).digest()[:8], "big")
-    vector = np.random.default_rng(seed).standard_normal(dim)
-    return (vector / np.linalg.norm(vector)).astype("<f4")
+    noise = np.frombuffer(hashlib.shake_128(f"{model}\0{text}".encode()).digest(2 * dim), "<i2").astype("<f4")
+    vector: np.ndarray[Any, np.dtype[np.float32]] = (noise / np.linalg.norm(noise)).astype("<f4")
+    return vector
 
 
 @dataclass(frozen=True)
 class Fault:
-    """An answer in place of the right one. ``kind``: status (with ``code``), cut, broken, drop, nan, short, twice."""
+    """An answer in place of the right one.
+
+    ``kind``: status (with ``code``, ``type``, ``param``), cut (no answer), half (an answer that ends too soon), broken
+    (no JSON), page (HTML with 200), empty (no list); or vectors that are wrong: drop, twice (two have one number),
+    unnumbered, garbled (no base64), odd (not whole numbers), short, nan, zero.
+    """
 
     kind: str = "status"
     status: int = 500
     code: str = ""
+    type: str = "invalid_request_error"
+    param: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     message: str = "The server had an error."
 
 
+_NO_FAULT = Fault()
+
+
 class OpenAIServer(ThreadingHTTPServer):
-    """``faults`` are taken one for each request; ``requests`` keeps what was asked."""
+    """``faults`` are taken one for each request; ``requests`` keeps what was asked.
+
+    ``chance`` of each request to meet one of ``kinds``, as the seeded ``dice`` say.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.faults: list[Fault] = []
+        self.chance = 0.0
+        self.kinds: list[Fault] = []
+        self.dice = random.Random(7)
         self.requests: list[dict[str, Any]] = []
         self.delay_s = 0.0
         self.max_tokens_of_text = 8_192
+        self.too_long = "This model's maximum context length is 8192 tokens, however you requested 9000 tokens"
+        self.sends_numbers = False  # whatever it is asked for, as some compatible servers do
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
 
@@ -55,6 +81,12 @@ class OpenAIServer(ThreadingHTTPServer):
     def url(self) -> str:
         """The base URL for clients."""
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def next_fault(self) -> Fault | None:
+        """What the next request meets. The lock is held."""
+        if self.faults:
+            return self.faults.pop(0)
+        return self.dice.choice(self.kinds) if self.dice.random() < self.chance else None
 
     def handle_error(self, *_: object) -> None:
         """Silent: clients hang up as they please."""
@@ -77,6 +109,7 @@ def openai_server() -> Iterator[OpenAIServer]:
 class _Handler(BaseHTTPRequestHandler):
     server: OpenAIServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         """Silent."""
@@ -88,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             server.requests.append(body)
             server.in_flight += 1
             server.most_in_flight = max(server.most_in_flight, server.in_flight)
-            fault = server.faults.pop(0) if server.faults else None
+            fault = server.next_fault()
         try:
             time.sleep(server.delay_s)
             self._answer(body, fault)
@@ -98,10 +131,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: dict[str, Any], fault: Fault | None) -> None:
         if fault is not None and fault.kind == "status":
-            self._error(fault.status, fault.code, fault.message, fault.headers)
+            self._error(fault.status, fault.code, fault.message, fault)
             return
-        if fault is not None and fault.kind == "cut":
-            self.close_connection = True
+        if fault is not None and fault.kind in _RAW:
+            self._raw(fault.kind)
             return
         if self.headers.get("Authorization") != f"Bearer {KEY}":
             self._error(401, "invalid_api_key", f"Incorrect API key provided: {self.headers.get('Authorization')}.")
@@ -121,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not all(texts):
             return 400, "", "'$.input' is invalid: input cannot be an empty string"
         if any(len(text) > self.server.max_tokens_of_text for text in texts):
-            return 400, "", "This model's maximum context length is 8192 tokens, however you requested 9000 tokens"
+            return 400, "", self.server.too_long
         if sum(map(len, texts)) > 300_000:
             return 400, "max_tokens_per_request", "Requested 300001 tokens, max 300000 tokens per request"
         if any("%REFUSE" in text for text in texts):
@@ -133,20 +166,36 @@ class _Handler(BaseHTTPRequestHandler):
         data = []
         for index, text in enumerate(texts):
             vector = vector_of(body["model"], text, dim - (spoilt == "short"))
-            if spoilt == "nan":
-                vector[0] = np.nan
-            is_packed = body.get("encoding_format") == "base64"
-            shown = base64.b64encode(vector.tobytes()).decode() if is_packed else vector.tolist()
-            data.append({"object": "embedding", "index": 0 if spoilt == "twice" else index, "embedding": shown})
+            if spoilt in ("nan", "zero"):
+                vector[:] = np.nan if spoilt == "nan" else 0.0
+            is_packed = body.get("encoding_format") == "base64" and not self.server.sends_numbers
+            shown: Any = base64.b64encode(vector.tobytes()).decode() if is_packed else vector.tolist()
+            shown = {"garbled": "%%%", "odd": "AAAAAAA="}.get(spoilt, shown)
+            item = {"object": "embedding", "index": 0 if spoilt == "twice" else index, "embedding": shown}
+            if spoilt == "unnumbered":
+                del item["index"]
+            data.append(item)
+        random.Random(len(data)).shuffle(data)
         if spoilt == "drop":
             data = data[1:]
         tokens = sum(map(len, texts))
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return {"object": "list", "data": data[::-1], "model": body["model"], "usage": usage}
+        return {"object": "list", "data": data, "model": body["model"], "usage": usage}
 
-    def _error(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
-        error = {"message": message, "type": "invalid_request_error", "param": None, "code": code or None}
-        self._send(status, {"error": error}, headers)
+    def _error(self, status: int, code: str, message: str, fault: Fault = _NO_FAULT) -> None:
+        error = {"message": message, "type": fault.type, "param": fault.param, "code": code or None}
+        self._send(status, {"error": error}, fault.headers)
+
+    def _raw(self, kind: str) -> None:
+        """Something that is no answer of the API; nothing at all for ``cut``."""
+        media_type, content = _RAW[kind]
+        self.close_connection = True
+        if media_type:
+            self.send_response(200)
+            self.send_header("Content-Type", media_type)
+            self.send_header("Content-Length", str(len(content) + (kind == "half")))
+            self.end_headers()
+            self.wfile.write(content)
 
     def _send(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         content = json.dumps(body).encode()

@@ -5,12 +5,19 @@ Tokens are counted by a bound that needs no tokenizer: every token of a byte-lev
 
 from collections.abc import Iterator, Sequence
 
-__all__ = ["batches", "token_bound", "windows"]
+__all__ = ["batches", "is_likely_too_long", "token_bound", "windows"]
+
+_BYTES_PER_TOKEN = 3  # only plain English has more; a text that is longer by this is cut without trying
 
 
 def token_bound(text: str) -> int:
     """At least as many as the text has tokens."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def is_likely_too_long(text: str, max_tokens: int) -> bool:
+    """True where trying it whole is not worth a request; between the bound and this the API has to say."""
+    return token_bound(text) > max_tokens * _BYTES_PER_TOKEN
 
 
 def batches(texts: Sequence[str], max_inputs: int, max_tokens: int) -> Iterator[range]:

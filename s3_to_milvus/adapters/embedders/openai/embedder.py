@@ -1,19 +1,20 @@
-"""The embedder: batches in flight, answers put in order and checked, long texts by windows."""
+"""The embedder: what to ask in which request, several in flight, and long texts by windows."""
 
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from s3_to_milvus.adapters.embedders.openai.batching import batches, token_bound, windows
-from s3_to_milvus.adapters.embedders.openai.failures import TooLong, translated
-from s3_to_milvus.adapters.pacing import Flight, Pace
+from s3_to_milvus.adapters.embedders.openai.batching import batches, is_likely_too_long, token_bound, windows
+from s3_to_milvus.adapters.embedders.openai.client import Client
+from s3_to_milvus.adapters.embedders.openai.failures import TooLong
+from s3_to_milvus.adapters.embedders.openai.kept import Kept
 from s3_to_milvus.domain.limits import storable_text
 from s3_to_milvus.domain.recipe import fingerprint_of
-from s3_to_milvus.errors import ConfigError, RateLimited, Rejected, S3ToMilvusError, Unauthorized, Unavailable
+from s3_to_milvus.errors import ConfigError, FatalError, PermanentError, RateLimited, S3ToMilvusError
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -30,13 +31,16 @@ _DIMENSIONS = {
     "embedding-passage": 4_096,
 }
 _BLANK = "."  # the API refuses empty texts; a blank one gets the vector of a full stop
+_SMALLEST_WINDOW = 64  # bytes; a server that calls less too long means something else
+_KEPT_BYTES = 32 * 2**20
 
 
 class OpenAIEmbedder:
     """``text-embedding-3-large`` unless the settings say otherwise; ``base_url`` leads to compatible servers.
 
     ``tokens_used`` and ``requests_made`` count since the start. The same model at another address gives the same
-    vectors, so the address is no part of the fingerprint.
+    vectors, so the address is no part of the fingerprint. What a failed call got already is kept for its repetition:
+    nothing is paid for twice, and a call that is larger than the service's budget for a minute gets done in several.
     """
 
     kind = "openai"
@@ -65,6 +69,7 @@ class OpenAIEmbedder:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._host = _host_of(options.base_url)
         self._document_model = options.document_model or options.model
         self._query_model = options.query_model or options.model
         dim = options.dim or options.dimensions or _DIMENSIONS.get(self._document_model)
@@ -78,15 +83,31 @@ class OpenAIEmbedder:
         prefixes = (options.document_prefix, options.query_prefix)
         models = (self._document_model, self._query_model, str(options.dimensions or ""))
         self.fingerprint = fingerprint_of("openai-1", *models, *prefixes, str(dim))
-        self.tokens_used = self.requests_made = 0
-        self._requests, self._tokens = Pace(options.requests_per_minute), Pace(options.tokens_per_minute)
-        self._flight = Flight(options.concurrency)
-        self._lock = threading.Lock()
-        self._client: Any = None
+        self._client = Client(
+            api_key=options.api_key,
+            base_url=options.base_url,
+            dim=dim,
+            dimensions=options.dimensions,
+            concurrency=options.concurrency,
+            requests_per_minute=options.requests_per_minute,
+            tokens_per_minute=options.tokens_per_minute,
+            timeout_s=options.timeout_s,
+        )
+        self._kept = Kept(_KEPT_BYTES)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="s2m-embed")
 
+    @property
+    def tokens_used(self) -> int:
+        """Tokens that the service charged."""
+        return self._client.tokens_used
+
+    @property
+    def requests_made(self) -> int:
+        """Requests that were answered."""
+        return self._client.requests_made
+
     def embed_documents(self, texts: Sequence[str]) -> "NDArray[float32]":
-        """See `ports.Embedder`. Raises the families of errors that `failures` makes."""
+        """See `ports.Embedder`. Raises the families of errors that `failures` and `answers` make."""
         return self._embedded(texts, self._document_model, self._options.document_prefix)
 
     def embed_query(self, text: str) -> "NDArray[float32]":
@@ -97,138 +118,129 @@ class OpenAIEmbedder:
     def check(self) -> str:
         """Embed one word."""
         self.embed_query("check")
-        host = self._options.base_url.split("/")[2] if "://" in self._options.base_url else self._options.base_url
-        return f"{self._document_model} at {host} answers, {self.dim} dimensions."
+        return f"{self._document_model} at {self._host} answers, {self.dim} dimensions."
 
     def _embedded(self, texts: Sequence[str], model: str, prefix: str) -> "NDArray[float32]":
         import numpy as np
 
-        ready = [f"{prefix}{storable_text(text)}" if text.strip("\0 \n\t\r") else f"{prefix}{_BLANK}" for text in texts]
-        ready = [text if text.strip() else _BLANK for text in ready]
-        if not ready:
-            return np.zeros((0, self.dim), np.float32)
+        ready = [_asked(storable_text(text), prefix) for text in texts]
+        vectors = np.zeros((len(ready), self.dim), np.float32)
+        done = self._kept.take(model, ready)
+        for place, vector in done.items():
+            vectors[place] = vector
+        missing = [place for place in range(len(ready)) if place not in done]
+        works = self._works(ready, missing, model, prefix)
+        failures = self._run(works, vectors, done)
+        if failures:
+            self._kept.put(model, [(ready[place], vectors[place]) for place in done])
+            raise max(failures, key=_weight)
+        return vectors
+
+    def _works(self, ready: list[str], missing: list[int], model: str, prefix: str) -> "list[_Work]":
+        """Places and what gives their vectors: one work a request; texts that are too long alone, for they are many."""
         given = self._options
-        parts = list(batches(ready, given.max_inputs, given.max_request_tokens))
-        works = [self._work(ready[part.start : part.stop], model) for part in parts]
+        long = [at for at in missing if is_likely_too_long(ready[at], given.max_input_tokens)]
+        apart = set(long)
+        short = [at for at in missing if at not in apart]
+        parts = batches([ready[at] for at in short], given.max_inputs, given.max_request_tokens)
+        groups = [[short[at] for at in part] for part in parts]
+        works: list[_Work] = [
+            (places, self._batch_of([ready[at] for at in places], model, prefix)) for places in groups
+        ]
+        return works + [([at], self._windows_of(ready[at], model, prefix)) for at in long]
+
+    def _run(
+        self, works: "list[_Work]", vectors: "NDArray[float32]", done: "dict[int, NDArray[float32]]"
+    ) -> list[S3ToMilvusError]:
+        """Do them; the failures. Each that began ends before this returns; after a failure none begins."""
+        has_failed = threading.Event()
+
+        def outcome(work: "Callable[[], NDArray[float32]]") -> "NDArray[float32] | S3ToMilvusError | None":
+            if has_failed.is_set():
+                return None
+            try:
+                return work()
+            except BaseException as error:
+                has_failed.set()
+                if isinstance(error, S3ToMilvusError):
+                    return error
+                raise
+
         if len(works) == 1:
-            return works[0]()
-        # Every request ends before the first failure is raised: none runs on behind the caller's back.
-        results = [self._threads.submit(_outcome, work) for work in works]
-        found = [each.result() for each in results]
-        if failures := [each for each in found if isinstance(each, S3ToMilvusError)]:
-            raise next((each for each in failures if not isinstance(each, RateLimited)), failures[0])
-        return np.concatenate(found)
+            found = [outcome(works[0][1])]
+        else:
+            found = [each.result() for each in [self._threads.submit(outcome, work) for _, work in works]]
+        failures = []
+        for (places, _), each in zip(works, found, strict=True):
+            if isinstance(each, S3ToMilvusError):
+                failures.append(each)
+            elif each is not None:
+                vectors[places] = each
+                done.update(zip(places, each, strict=True))
+        return failures
 
-    def _work(self, texts: list[str], model: str) -> "Callable[[], NDArray[float32]]":
-        return lambda: self._batch(texts, model)
+    def _batch_of(self, texts: list[str], model: str, prefix: str) -> "Callable[[], NDArray[float32]]":
+        return lambda: self._batch(texts, model, prefix)
 
-    def _batch(self, texts: list[str], model: str) -> "NDArray[float32]":
-        """One request; where it is too long, its halves; a text that is too long alone, by windows."""
+    def _windows_of(self, text: str, model: str, prefix: str) -> "Callable[[], NDArray[float32]]":
+        return lambda: self._windows(text, model, prefix, self._options.max_input_tokens)
+
+    def _batch(self, texts: list[str], model: str, prefix: str) -> "NDArray[float32]":
+        """One request; where that is too long, its halves; a text that is too long alone, by windows."""
         import numpy as np
 
-        if len(texts) == 1 and _tokens_likely(texts[0]) > self._options.max_input_tokens:
-            return self._windows(texts[0], model)
         try:
-            return self._request(texts, model)
+            return self._client.vectors(texts, model)
         except TooLong:
             if len(texts) > 1:
                 half = len(texts) // 2
-                return np.concatenate([self._batch(texts[:half], model), self._batch(texts[half:], model)])
-            if token_bound(texts[0]) <= self._options.max_input_tokens // 2:
+                return np.concatenate([self._batch(part, model, prefix) for part in (texts[:half], texts[half:])])
+            bound = token_bound(texts[0])
+            if bound - token_bound(prefix) <= _SMALLEST_WINDOW:
                 raise
-            return self._windows(texts[0], model)
+            # The server's limit may be below ours: smaller and smaller, until it takes them.
+            return self._windows(texts[0], model, prefix, min(self._options.max_input_tokens, (bound + 1) // 2))
 
-    def _windows(self, text: str, model: str) -> "NDArray[float32]":
-        """The mean of the windows' vectors, weighted by their length, made one long again."""
+    def _windows(self, text: str, model: str, prefix: str, most: int) -> "NDArray[float32]":
+        """The mean of the windows' vectors, weighted by their length, made one long again. Each has the prefix."""
         import numpy as np
 
-        pieces = windows(text, self._options.max_input_tokens)
-        vectors = np.concatenate([self._request([piece if piece.strip() else _BLANK], model) for piece in pieces])
+        room = max(_SMALLEST_WINDOW // 2, most - token_bound(prefix))
+        pieces = windows(text.removeprefix(prefix), room)
+        asked = [_asked(piece, prefix) for piece in pieces]
+        parts = batches(asked, self._options.max_inputs, self._options.max_request_tokens)
+        vectors = np.concatenate([self._batch(asked[part.start : part.stop], model, prefix) for part in parts])
         weights = np.array([[token_bound(piece)] for piece in pieces], np.float32)
         mean = (vectors * weights).sum(axis=0, keepdims=True)
         length = float(np.linalg.norm(mean))
         return (mean / length if length else vectors[:1]).astype(np.float32)
 
-    def _request(self, texts: list[str], model: str) -> "NDArray[float32]":
-        """Ask the API once. Texts within the limits of one request."""
-        given = self._options
-        self._requests.wait(1)
-        self._tokens.wait(sum(map(token_bound, texts)))
-        more = {} if given.dimensions is None else {"dimensions": given.dimensions}
-        with self._flight.one():
-            try:
-                answer = self._connected().embeddings.create(
-                    model=model, input=texts, encoding_format="base64", timeout=given.timeout_s, **more
-                )
-            except S3ToMilvusError:
-                raise
-            except Exception as exc:
-                raise translated(exc) from exc
-        with self._lock:
-            self.requests_made += 1
-            self.tokens_used += int(getattr(getattr(answer, "usage", None), "total_tokens", 0) or 0)
-        return self._checked(answer, len(texts))
 
-    def _checked(self, answer: Any, count: int) -> "NDArray[float32]":
-        """The vectors in the order of the texts; a server that answers anything else is not trusted."""
-        import numpy as np
-
-        data = getattr(answer, "data", None) or []
-        places = [each.index for each in data]
-        if sorted(places) != list(range(count)):
-            raise Unavailable(f"The embedding service answered {len(data)} vectors for {count} texts.")
-        vectors = np.zeros((count, self.dim), np.float32)
-        for each in data:
-            vector = _decoded(each.embedding)
-            if vector.shape != (self.dim,):
-                size = vector.shape[0] if vector.ndim == 1 else 0
-                raise ConfigError(
-                    f"The embedding service gives {size} dimensions; {self.dim} are expected.",
-                    hint="Set S2M_EMBEDDER__OPENAI__DIM (or DIMENSIONS) to what the model gives.",
-                )
-            vectors[each.index] = vector
-        if not np.isfinite(vectors).all() or not np.linalg.norm(vectors, axis=1).all():
-            raise Rejected("The embedding service gave a vector that is no direction (zero, or not finite).")
-        return vectors
-
-    def _connected(self) -> Any:
-        key = self._options.api_key.get_secret_value()
-        if not key:
-            raise Unauthorized(
-                "No key for the embedding service is set.",
-                hint="Set S2M_EMBEDDER__OPENAI__API_KEY (or OPENAI_API_KEY); any text where the server needs none.",
-            )
-        with self._lock:
-            if self._client is None:
-                import openai
-
-                self._client = openai.OpenAI(api_key=key, base_url=self._options.base_url, max_retries=0)
-                weakref.finalize(self, self._client.close)
-            return self._client
+_Work = tuple[list[int], "Callable[[], NDArray[float32]]"]
 
 
-def _outcome(work: "Callable[[], NDArray[float32]]") -> Any:
-    """What work gives, or the error that it ended in."""
+def _asked(text: str, prefix: str) -> str:
+    """What is sent for a text."""
+    return f"{prefix}{text if text.strip() else _BLANK}"
+
+
+def _weight(error: S3ToMilvusError) -> tuple[int, float]:
+    """Which of several failures is told: what holds most, and of two times to wait the longer one."""
+    families = (FatalError, PermanentError)
+    rank = next((3 - at for at, family in enumerate(families) if isinstance(error, family)), 1)
+    return rank - isinstance(error, RateLimited), getattr(error, "retry_after_s", None) or 0.0
+
+
+def _host_of(url: str) -> str:
+    """Host and port, without name and password. Raises `ConfigError` for what is no address."""
     try:
-        return work()
-    except S3ToMilvusError as error:
-        return error
-
-
-def _tokens_likely(text: str) -> int:
-    """A guess that is too high rather than too low: two characters of ASCII a token, one of any other."""
-    if text.isascii():
-        return len(text) // 2
-    ascii_count = sum(char < "\x80" for char in text)
-    return ascii_count // 2 + len(text) - ascii_count
-
-
-def _decoded(embedding: Any) -> "NDArray[float32]":
-    """A vector: the SDK decodes base64 by itself; servers may send plain numbers, or leave the text as it is."""
-    import base64
-
-    import numpy as np
-
-    if isinstance(embedding, str):
-        return np.frombuffer(base64.b64decode(embedding), "<f4").astype(np.float32)
-    return np.asarray(embedding, np.float32)
+        found = urlsplit(url)
+        host, port = found.hostname, found.port
+    except ValueError:
+        host = port = None
+    if not host or found.scheme not in ("http", "https"):
+        raise ConfigError(
+            "The address of the embedding service is none.",
+            hint="S2M_EMBEDDER__OPENAI__BASE_URL looks like https://host/v1.",
+        )
+    return f"{host}:{port}" if port else host

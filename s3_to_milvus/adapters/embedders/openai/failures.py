@@ -3,10 +3,14 @@
 Codes and meanings: https://platform.openai.com/docs/guides/error-codes
 """
 
-from typing import Any
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from s3_to_milvus.errors import (
-    ConfigError,
+    FatalError,
     QuotaExhausted,
     RateLimited,
     Rejected,
@@ -18,7 +22,27 @@ from s3_to_milvus.errors import (
 __all__ = ["TooLong", "translated"]
 
 _QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"}
-_TOO_LONG = ("maximum context length", "max_tokens_per_request", "max 300000 tokens", "too many tokens", "too long")
+_TOO_LONG = (
+    "context length",  # OpenAI, vLLM: "maximum context length is"; Ollama: "exceeds the context length"
+    "context_length_exceeded",
+    "context size",  # llama.cpp: "exceeds the available context size"
+    "must have less than",  # Text Embeddings Inference
+    "max_sequence_length",
+    "max_tokens_per_request",
+    "max 300000 tokens",
+    "maximum input length",  # OpenAI, for one text of several: "'input[0]': maximum input length is 8192 tokens"
+    "maximum model length",  # vLLM: "longer than the maximum model length"
+    "too long",
+    "too many tokens",
+)
+_TOO_LARGE = "too large to process"  # llama.cpp, with 500
+_SETTINGS = {"dimensions", "encoding_format", "model"}
+_NO_DIMENSIONS = ("specifying dimensions", "matryoshka")  # OpenAI's older models; vLLM
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_RESETS = ("x-ratelimit-reset-tokens", "x-ratelimit-reset-requests")
+_RESET_MOST_S = 60.0  # the header says when a budget is whole again; some of it is there sooner
+_MOST_S = 86_400.0
 
 
 class TooLong(Rejected):
@@ -30,33 +54,83 @@ def translated(error: Exception) -> S3ToMilvusError:
     status = getattr(error, "status_code", None)
     if status is None:
         return Unavailable(f"The embedding service does not answer: {type(error).__name__}.")
-    code = str(getattr(error, "code", "") or "")
-    wait_s = _wait_s(getattr(error, "response", None))
-    if status == 429 and code in _QUOTA:
-        return QuotaExhausted(
-            f"The embedding service's quota is used up ({code}).", hint="Add credit or raise the limit."
-        )
+    if _is_too_long(error, status):
+        return TooLong("A text is too long for the embedding model.")
+    if status in (401, 402, 403, 404):
+        return _for_a_person(status)
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
     if status == 429:
-        return RateLimited("The embedding service asks to slow down.", retry_after_s=wait_s)
-    if status in (401, 403):
-        hint = "Check S2M_EMBEDDER__OPENAI__API_KEY (or OPENAI_API_KEY)."
-        return Unauthorized(f"The embedding service refuses the key ({status}).", hint=hint)
+        return _limited(error, headers)
+    if status in (400, 413, 422):
+        return _refused(error, status)
+    return Unavailable(f"The embedding service answered {status}.", retry_after_s=_retry_after_s(headers))
+
+
+def _for_a_person(status: int) -> S3ToMilvusError:
+    """What no retry mends. The queue is held: every other document would fail likewise."""
+    if status == 402:
+        return QuotaExhausted("The embedding service asks for payment (402).", hint="Add credit to the account.")
     if status == 404:
         hint = "Check S2M_EMBEDDER__OPENAI__MODEL and S2M_EMBEDDER__OPENAI__BASE_URL."
-        return ConfigError("The embedding service knows no such model or address (404).", hint=hint)
-    if status in (400, 413, 422):
-        if status == 413 or any(part in str(error).lower() for part in _TOO_LONG) or code == "max_tokens_per_request":
-            return TooLong("A text is too long for the embedding model.")
-        return Rejected(f"The embedding service refuses a text ({status}{f', {code}' if code else ''}).")
-    return Unavailable(f"The embedding service answered {status}.", retry_after_s=wait_s)
+        return FatalError("The embedding service knows no such model or address (404).", hint=hint)
+    hint = "Check S2M_EMBEDDER__OPENAI__API_KEY (or OPENAI_API_KEY)."
+    return Unauthorized(f"The embedding service refuses the key ({status}).", hint=hint)
 
 
-def _wait_s(response: Any) -> float | None:
-    """When to come again, as the answer's headers say; None: they do not."""
-    headers = getattr(response, "headers", None) or {}
+def _limited(error: Exception, headers: Mapping[str, str]) -> S3ToMilvusError:
+    for known in (getattr(error, "code", None), getattr(error, "type", None)):
+        if known in _QUOTA:
+            hint = "Add credit or raise the limit."
+            return QuotaExhausted(f"The embedding service's quota is used up ({known}).", hint=hint)
+    wait_s = _retry_after_s(headers)
+    wait_s = _reset_s(headers) if wait_s is None else wait_s
+    return RateLimited("The embedding service asks to slow down.", retry_after_s=wait_s)
+
+
+def _is_too_long(error: Exception, status: int) -> bool:
+    if status == 500:
+        return _TOO_LARGE in _said(error)
+    return status == 413 or (status in (400, 422) and any(part in _said(error) for part in _TOO_LONG))
+
+
+def _refused(error: Exception, status: int) -> S3ToMilvusError:
+    """A text's fault, or one of the settings: then no document would pass, and none must be buried for it."""
+    if getattr(error, "param", None) in _SETTINGS or any(part in _said(error) for part in _NO_DIMENSIONS):
+        hint = "Check S2M_EMBEDDER__OPENAI__MODEL and S2M_EMBEDDER__OPENAI__DIMENSIONS."
+        return FatalError(f"The embedding service refuses the settings ({status}{_named(error)}).", hint=hint)
+    return Rejected(f"The embedding service refuses a text ({status}{_named(error)}).")
+
+
+def _said(error: Exception) -> str:
+    """For looking into only."""
+    return f"{error} {getattr(error, 'code', '')}".lower()
+
+
+def _named(error: Exception) -> str:
+    """The error's code, where it is a word of the API and no quotation."""
+    code = str(getattr(error, "code", None) or "")
+    return f", {code}" if re.fullmatch(r"[a-z][a-z0-9_]{0,60}", code) else ""
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """When to come again, as the answer says in seconds or as a date; None: it does not."""
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(headers[name]) * unit_s)
+            wait_s = float(headers[name]) * unit_s
         except (KeyError, ValueError):
             continue
-    return None
+        if math.isfinite(wait_s):
+            return min(max(0.0, wait_s), _MOST_S)
+    try:
+        date = parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return min(max(0.0, (date - datetime.now(UTC)).total_seconds()), _MOST_S)
+
+
+def _reset_s(headers: Mapping[str, str]) -> float | None:
+    """When OpenAI's budgets are whole again ("1m30s", "20ms"), at most a minute; None: the answer does not say."""
+    spans = [_SPAN.findall(headers.get(name, "")) for name in _RESETS]
+    waits = [sum(float(number) * _UNIT_S[unit] for number, unit in span) for span in spans if span]
+    return min(max(waits), _RESET_MOST_S) if waits else None

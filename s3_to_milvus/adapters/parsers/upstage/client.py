@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from s3_to_milvus.adapters.pacing import Pace
 from s3_to_milvus.errors import (
-    ConfigError,
     DocumentTooLarge,
+    FatalError,
     QuotaExhausted,
     RateLimited,
     S3ToMilvusError,
@@ -26,7 +26,7 @@ from s3_to_milvus.errors import (
     UnreadableDocument,
 )
 
-__all__ = ["Forgotten", "TookTooLong", "UpstageClient"]
+__all__ = ["Forgotten", "NoSuchAddress", "TookTooLong", "UpstageClient"]
 
 _KEY_HINT = "Set S2M_PARSER__UPSTAGE__API_KEY (or UPSTAGE_API_KEY)."
 _PATH = "/document-digitization"
@@ -37,6 +37,10 @@ _MAX_WAIT_S = 3_600.0
 
 class Forgotten(Unavailable):
     """The service does not know a request any more: it must be submitted anew."""
+
+
+class NoSuchAddress(FatalError):
+    """What was asked for is not there (404). Where a document was sent to, no document can be: the queue is held."""
 
 
 class TookTooLong(Unavailable):
@@ -97,14 +101,14 @@ class UpstageClient:
     def _state(self, request_id: str) -> dict[str, Any]:
         try:
             return self._json(self._get(f"{self._url}/requests/{request_id}"))
-        except ConfigError as exc:
+        except NoSuchAddress as exc:
             raise Forgotten("Upstage does not know the request any more.") from exc
 
     def _downloaded(self, request_id: str, number: int, url: str) -> dict[str, Any]:
         """A batch; its address is good for some minutes only, so a new one is asked for once."""
         try:
             return self._json(self._get(url, is_signed=True))
-        except (ConfigError, Unauthorized):
+        except (NoSuchAddress, Unauthorized):
             batches = _batches(self._state(request_id))
             if number >= len(batches) or not _is_read(batches[number]):
                 raise Unavailable("Upstage does not say where the result is.") from None
@@ -198,7 +202,7 @@ def _refused(answer: Any) -> S3ToMilvusError:
     if status == 429:
         return RateLimited("Upstage asks to slow down.", retry_after_s=wait_s)
     if status == 404:
-        return ConfigError("Upstage knows no such address (404).", hint="Check S2M_PARSER__UPSTAGE__API_URL.")
+        return NoSuchAddress("Upstage knows no such address (404).", hint="Check S2M_PARSER__UPSTAGE__API_URL.")
     if status in (400, 415, 422):
         return UnreadableDocument(
             f"Upstage refuses the document ({status}): it is damaged or of no kind that it reads."
