@@ -114,7 +114,81 @@ def test_raw_bytes_and_binary_data() -> None:
     assert text_of(_blocks(data)).startswith("한글")
 
 
-@pytest.mark.parametrize("data", [b"{" * 200_000, b"{\\b " * 100_000 + b"deep", b"}" * 1000 + b"deep\\par"])
+_WESTERN = rb"{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\fcharset129 Batang;}{\f1\fcharset0 Arial;}{\f2\fcharset2 W;}}"
+
+
+def _told(body: bytes) -> list[tuple[str, str]]:
+    return [(block.kind.value, block.text) for block in _blocks(_WESTERN + _STYLES + body + b"}")]
+
+
+def test_the_default_font_says_which_letters_are_meant() -> None:
+    assert _told(_hex("기본") + rb" {\f1 caf\'e9\plain  " + _hex("한글") + rb"}\par") == [
+        ("paragraph", "기본 café 한글")
+    ]
+
+
+def test_what_a_group_says_of_paragraphs_ends_with_it() -> None:
+    body = rb"{\pard\s1 " + _hex("제목") + rb"\par}" + _hex("본문") + rb"\par"
+    assert _told(body) == [("heading", "제목"), ("paragraph", "본문")]
+
+
+def test_boxes_headers_and_notes_stand_beside_the_sentence() -> None:
+    box = (
+        rb"{\shp{\*\shpinst{\sp{\sn a}{\sv 1}}{\shptxt\pard " + _hex("상자") + rb"\par\trowd\cellx1\cellx2\pard\intbl "
+    )
+    box += _hex("이름") + rb"\cell 1\cell\row}}}"
+    note = rb"{\super\chftn}{\footnote\pard\plain {\chftn} " + _hex("각주") + rb"}"
+    body = rb"{\header " + _hex("머리글") + rb"}\pard " + _hex("앞") + box + note + _hex("뒤") + rb"\par"
+    assert _told(body) == [
+        ("paragraph", "머리글"),
+        ("paragraph", "앞뒤"),
+        ("paragraph", "상자"),
+        ("table", ""),
+        ("paragraph", "1) 각주"),
+    ]
+
+
+@pytest.mark.parametrize("page", [0, 9, 42, 1200, 65001, 99_999])
+def test_code_pages_that_nobody_knows_are_no_defect(page: int) -> None:
+    data = rb"{\rtf1\ansi\ansicpg%d{\fonttbl{\f1\cpg%d X;}} a\'41 {\f1 b\'42}\par}" % (page, page)
+    assert [block.text for block in _blocks(data)] == ["aA bB"]
+
+
+def test_bullets_of_symbol_fonts_are_no_letters() -> None:
+    assert _told(rb"{\listtext\pard\f2 l\tab}" + _hex("첫째") + rb"\par") == [("list_item", "첫째")]
+
+
+def test_a_cell_may_hold_paragraphs_without_saying_so() -> None:
+    body = rb"\trowd\cellx1\cellx2 " + _hex("가") + rb"\par " + _hex("나") + rb"\cell x\cell\row after\par"
+    table, after = _blocks(_WESTERN + body + b"}")
+    assert table.rows == (("가 나", "x"),)
+    assert after.text == "after"
+
+
+def test_a_document_that_breaks_off_says_so() -> None:
+    whole = RtfParser().parse(Sample(_KOREAN, _RTF).input)
+    cut = RtfParser().parse(Sample(_KOREAN[:-20], _RTF).input)
+    assert (whole.warnings, cut.warnings) == ((), ("the RTF document breaks off before its end",))
+
+
+def test_a_cell_of_any_length_fits_into_blocks() -> None:
+    data = _HEAD + rb"\trowd\pard\intbl " + b"word " * 40_000 + rb"\cell b\cell\row}"
+    blocks = _blocks(data)
+    assert max(sum(len(cell.encode()) for row in block.rows for cell in row) for block in blocks) <= 65_536
+    assert text_of(blocks).count("word") == 40_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{" * 200_000,
+        b"{\\b " * 100_000 + b"deep",
+        b"}" * 1000 + b"deep\\par",
+        b"{\\shptxt a\\par " * 100_000,
+        b"{\\header x}" * 100_000,
+        b"a{\\footnote n" * 100_000,
+    ],
+)
 def test_depth_is_no_matter(data: bytes) -> None:
     began = time.process_time()
     _blocks(b"{\\rtf1 " + data)

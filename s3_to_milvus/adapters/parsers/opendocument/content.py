@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from s3_to_milvus.adapters.parsers.opendocument.tables import OpenTable
+from s3_to_milvus.adapters.parsers.opendocument.tables import OpenTable, Repeats
 from s3_to_milvus.domain.charsets import clean_text
 from s3_to_milvus.domain.documents import Block, BlockKind
 from s3_to_milvus.domain.plain import bounded
@@ -25,12 +25,15 @@ _PREFIXES = {
 _SILENT_NAMES = """
     office:annotation office:automatic-styles office:event-listeners office:font-face-decls office:forms
     office:scripts office:settings text:sequence-decls text:tracked-changes text:user-field-decls text:variable-decls
-    table:content-validations table:shapes-decls text:note-citation text:ruby-text text:index-title-template
+    table:content-validations table:shapes-decls text:ruby-text text:index-title-template
     text:table-of-content-source text:alphabetical-index-source text:page-number
 """
 _SILENT = frozenset(_SILENT_NAMES.split())
+_ASIDES = frozenset({"svg:title", "svg:desc", "text:note-citation"})
 _PLACEHOLDERS = frozenset({"page-number", "header", "footer", "date-time"})
 _MAX_SPACES = 1_000
+_MAX_NESTED_TABLES = 16
+_VALUES = ("string-value", "date-value", "time-value", "boolean-value", "value")
 
 
 @dataclass(slots=True)
@@ -40,6 +43,20 @@ class _Paragraph:
     kind: BlockKind
     level: int = 0
     parts: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Note:
+    """One that is being read: how it is marked, and its paragraphs."""
+
+    mark: str = ""
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """``1) text``, or with the sign that marks it; nothing for a note without text."""
+        sign = f"{self.mark})" if self.mark.isalnum() else self.mark
+        return " ".join(filter(None, (sign, *self.texts))) if self.texts else ""
 
 
 class Content:
@@ -64,8 +81,10 @@ class Content:
         self._paragraphs: list[_Paragraph] = []
         self._later: list[Block] = []
         self._tables: list[OpenTable] = []
-        self._notes: list[list[str]] = []
-        self._figure: list[str] | None = None
+        self._deeper_tables = 0
+        self._repeats = Repeats()
+        self._notes: list[_Note] = []
+        self._aside: list[str] | None = None
         self._names: dict[str, str] = {}
         self._frame_classes: list[str] = []
 
@@ -102,22 +121,22 @@ class Content:
         elif name == "text:list":
             self._lists -= 1
         elif name == "text:note" and self._notes:
-            note = " ".join(self._notes.pop())
-            self._later += self._texts(BlockKind.PARAGRAPH, note)
+            self._later += self._texts(BlockKind.PARAGRAPH, self._notes.pop().text)
         elif name == "draw:frame" and self._frame_classes:
             self._frame_classes.pop()
-        elif name in ("svg:title", "svg:desc") and self._figure is not None:
-            text, self._figure = " ".join("".join(self._figure).split()), None
-            self._put(self._texts(BlockKind.FIGURE, text))
+        elif name in _ASIDES:
+            self._end_aside(name)
 
     def data(self, text: str) -> None:
         """Text; white space counts only as in XML: a run of it is one space."""
         if self._silent:
             return
-        if self._figure is not None:
-            self._figure.append(text)
+        if self._aside is not None:
+            self._aside.append(text)
         elif self._paragraphs:
-            self._paragraphs[-1].parts.append(_collapsed(text))
+            parts, text = self._paragraphs[-1].parts, _collapsed(text)
+            is_spaced = bool(parts) and parts[-1][-1:].isspace()
+            parts.append(text.lstrip(" ") if is_spaced else text)
 
     def close(self) -> None:
         """No more events: what is open ends here."""
@@ -135,6 +154,16 @@ class Content:
             name = self._names[tag] = f"{_PREFIXES.get(space, '')}:{local}"
         return name
 
+    def _end_aside(self, name: str) -> None:
+        """What a picture shows, or the mark of a note."""
+        if self._aside is None:
+            return
+        text, self._aside = clean_text(" ".join("".join(self._aside).split())), None
+        if name != "text:note-citation":
+            self._put(self._texts(BlockKind.FIGURE, text))
+        elif self._notes:
+            self._notes[-1].mark = text
+
     def _begin(self, kind: BlockKind, level: int = 0) -> None:
         if self._frame_classes and self._frame_classes[-1] == "title":
             kind, level = BlockKind.HEADING, 2
@@ -147,7 +176,7 @@ class Content:
         done = self._paragraphs.pop()
         text = clean_text("".join(done.parts)).strip()
         if self._notes:
-            self._notes[-1] += [text] if text else []
+            self._notes[-1].texts += [text] if text else []
         elif self._tables and self._tables[-1].is_in_cell:
             self._tables[-1].add(text)
         else:
@@ -167,6 +196,8 @@ class Content:
         if self._tables and self._tables[-1].is_in_cell:
             for block in blocks:
                 self._tables[-1].add(block.text)
+                for row in block.rows:
+                    self._tables[-1].add(" | ".join(filter(None, row)))
         else:
             self.blocks += blocks
 
@@ -175,10 +206,12 @@ class Content:
         return [Block(kind, part, level=level, page=page) for part in bounded(clean_text(text))]
 
     def _table_start(self, name: str, given: Mapping[str, str]) -> None:
-        if name == "table:table":
+        if self._deeper_tables or (name == "table:table" and len(self._tables) >= _MAX_NESTED_TABLES):
+            self._deeper_tables += name == "table:table"  # its text belongs to the cell around it
+        elif name == "table:table":
             if self._is_sheets and not self._tables and (title := given.get("table:name")):
                 self.blocks += self._texts(BlockKind.HEADING, " ".join(title.split()), 2)
-            self._tables.append(OpenTable())
+            self._tables.append(OpenTable(self._repeats))
         elif not self._tables:
             return
         elif name == "table:table-header-rows":
@@ -186,13 +219,15 @@ class Content:
         elif name == "table:table-row":
             self._tables[-1].begin_row(_number(given.get("table:number-rows-repeated"), 1, 1 << 30))
         elif name in ("table:table-cell", "table:covered-table-cell"):
-            value = given.get("office:string-value") or given.get("office:value", "")
+            value = next(filter(None, (given.get(f"office:{kind}") for kind in _VALUES)), "")
             self._tables[-1].begin_cell(_number(given.get("table:number-columns-repeated"), 1, 1 << 30), value)
 
     def _table_end(self, name: str) -> None:
         if not self._tables:
             return
-        if name == "table:table":
+        if self._deeper_tables:
+            self._deeper_tables -= name == "table:table"
+        elif name == "table:table":
             self._end_table()
         elif name == "table:table-row":
             self._tables[-1].end_row()
@@ -202,15 +237,16 @@ class Content:
     def _end_table(self) -> None:
         table = self._tables.pop()
         rows = table.rows()
+        into = self._later if self._paragraphs else self.blocks
         if self._tables and self._tables[-1].is_in_cell:
             for row in rows:
                 self._tables[-1].add(" | ".join(filter(None, row)))
         elif max(map(len, rows), default=0) > 1:
             has_header = table.has_header_rows or len(rows) > 1
-            self.blocks += table_blocks(rows, has_header=has_header, page=self.page or None)
+            into += table_blocks(rows, has_header=has_header, page=self.page or None)
         else:  # a frame around paragraphs, or a list
             for row in rows:
-                self.blocks += self._texts(BlockKind.PARAGRAPH, row[0])
+                into += self._texts(BlockKind.PARAGRAPH, row[0])
 
     def _draw_start(self, name: str, given: Mapping[str, str]) -> None:
         if name == "draw:page":
@@ -225,15 +261,15 @@ class Content:
             ]
             if not self._paragraphs and not self._notes:
                 later, self._later = self._later, []
-                self.blocks += later
+                self._put(later)
 
     def _other_start(self, name: str, given: Mapping[str, str]) -> None:
         if name == "text:list":
             self._lists += 1
         elif name == "text:note":
-            self._notes.append([])
-        elif name in ("svg:title", "svg:desc"):
-            self._figure = []
+            self._notes.append(_Note())
+        elif name in _ASIDES:
+            self._aside = []
         elif not self._paragraphs:
             return
         elif name == "text:s":

@@ -34,7 +34,7 @@ class OpenDocumentParser:
         model_config = ConfigDict(extra="forbid")
 
     # Raise it whenever the same file would give other blocks.
-    fingerprint = "opendocument-1"
+    fingerprint = "opendocument-2"
     formats: tuple[Format, ...] = (
         Format("OpenDocument text", _ODT, ("odt",), has_tables=True, has_headings=True),
         Format("OpenDocument spreadsheet", _ODS, ("ods",), has_tables=True, has_headings=True),
@@ -68,16 +68,22 @@ class OpenDocumentParser:
         names = set(archive.namelist())
         if "content.xml" not in names:
             raise UnreadableDocument(f"The {what} is damaged: its content is missing.")
-        objects = 0
+        seen: set[str] = set()
+        warnings: list[str] = []
 
         def embedded(name: str) -> list[Block]:
-            """What a chart or another object inside says; objects in objects are left out."""
-            nonlocal objects
-            objects += 1
+            """What a chart or another object inside says, once; objects in objects are left out."""
             part = f"{name}/content.xml"
-            if part not in names or objects > _MAX_OBJECTS:
+            if part not in names or part in seen or len(seen) >= _MAX_OBJECTS:
                 return []
-            return self._read(archive, part, what, Content(is_chart=True)).blocks
+            seen.add(part)
+            inside = Content(is_chart=True)
+            try:
+                self._read(archive, part, what, inside)
+            except UnreadableDocument:
+                inside.close()
+                warnings.append(f"the object {clean_text(name)[:200]} is damaged")
+            return inside.blocks
 
         content = Content(is_sheets=source.media_type == _ODS, embedded=embedded)
         self._read(archive, "content.xml", what, content)
@@ -89,6 +95,7 @@ class OpenDocumentParser:
             title=title,
             language=language,
             page_count=pages,
+            warnings=tuple(warnings),
             attachments=() if content.blocks else pictures_in(archive, what),
         )
 

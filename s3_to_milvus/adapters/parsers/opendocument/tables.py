@@ -2,23 +2,42 @@
 
 from s3_to_milvus.domain.charsets import clean_text
 
-__all__ = ["OpenTable"]
+__all__ = ["OpenTable", "Repeats"]
 
-_MAX_COLUMNS = 1_024
+_ALWAYS_ALIGNED_CELLS = 1_000_000
+_MAX_CELLS_FOR_EACH_TEXT = 20
 _MAX_REPEATED_CELLS = 64
 _MAX_REPEATED_ROWS = 100
+_MAX_COPIES = 200_000
+
+
+class Repeats:
+    """How many cells of a document are only copies of others: past the limit none is copied any more, so that a small
+    file is no bomb. Shared by all its tables."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_COPIES
+
+    def allowed(self, wanted: int, cells: int) -> int:
+        """How often something of ``cells`` cells may stand: as often as it is ``wanted``, or once."""
+        copies = (wanted - 1) * cells
+        if copies > self._left:
+            return 1
+        self._left -= copies
+        return wanted
 
 
 class OpenTable:
-    """Cells with their repeats. Empty ones at the end of a row, and empty rows, are left out.
+    """Cells with their repeats. Empty ones are only counted; rows and columns without any text are left out.
 
     A value that is repeated beyond any table (filled down a whole column) is kept a hundred times.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, repeats: Repeats) -> None:
+        self._repeats = repeats
         self.has_header_rows = False
         self.is_in_cell = False
-        self._rows: list[list[str]] = []
+        self._rows: list[list[tuple[int, str]]] = []
         self._cells: list[tuple[str, int]] = []
         self._row_repeat = 1
         self._cell_repeat = 1
@@ -46,18 +65,30 @@ class OpenTable:
 
     def end_row(self) -> None:
         """The row ends."""
-        while self._cells and not self._cells[-1][0]:
-            self._cells.pop()
-        row: list[str] = []
+        row: list[tuple[int, str]] = []
+        column = 0
         for text, repeat in self._cells:
-            row += [text] * min(repeat, _MAX_REPEATED_CELLS if text else _MAX_COLUMNS - len(row))
-        if row := row[:_MAX_COLUMNS]:
-            self._rows += [row] * min(self._row_repeat, _MAX_REPEATED_ROWS)
+            if text:
+                copies = self._repeats.allowed(min(repeat, _MAX_REPEATED_CELLS), 1)
+                row += [(column + offset, text) for offset in range(copies)]
+            column += repeat
+        if row:
+            self._rows += [row] * self._repeats.allowed(min(self._row_repeat, _MAX_REPEATED_ROWS), len(row))
         self._cells = []
 
     def rows(self) -> list[list[str]]:
-        """All rows, equally long."""
+        """All rows, equally long. Where texts are so scattered that nearly all would be empty: only the texts."""
         if self._cells:
             self.end_row()
-        width = max(map(len, self._rows), default=0)
-        return [[*row, *[""] * (width - len(row))] for row in self._rows]
+        filled = sorted({column for row in self._rows for column, _ in row})
+        texts = sum(map(len, self._rows))
+        if len(filled) * len(self._rows) > max(_ALWAYS_ALIGNED_CELLS, _MAX_CELLS_FOR_EACH_TEXT * texts):
+            return [[text for _, text in row] for row in self._rows]
+        places = {column: place for place, column in enumerate(filled)}
+        lines = []
+        for row in self._rows:
+            line = [""] * len(filled)
+            for column, text in row:
+                line[places[column]] = text
+            lines.append(line)
+        return lines

@@ -1,10 +1,16 @@
 """Which bytes mean which letters: by the font in use, by the document, and by trying."""
 
-__all__ = ["charset_of_page", "decoded", "page_of_font"]
+import codecs
+
+__all__ = ["SYMBOLS", "charset_of_page", "decoded", "page_of_font"]
+
+SYMBOLS = 42
+"""The code page of fonts of symbols: their bytes stand for no letters."""
 
 _DOUBLE_BYTE = {"cp949", "cp932", "gbk", "cp950", "johab"}
 # The numbers of ``fcharset`` and the code pages they stand for; 0 (ANSI) and 1 (default) are the document's own.
 _PAGES = {
+    2: SYMBOLS,
     77: 10_000,
     128: 932,
     129: 949,
@@ -32,11 +38,11 @@ def page_of_font(number: int) -> int | None:
 
 def charset_of_page(page: int | None) -> str:
     """Python's name for a code page; cp1252 where it knows none."""
-    if page is None:
+    if page is None or page == SYMBOLS:
         return "cp1252"
     name = _NAMES.get(page, f"cp{page}")
     try:
-        b"".decode(name)
+        codecs.lookup(name)
     except LookupError:
         return "cp1252"
     return name

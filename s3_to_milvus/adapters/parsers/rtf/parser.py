@@ -24,7 +24,7 @@ class RtfParser:
         model_config = ConfigDict(extra="forbid")
 
     # Raise it whenever the same file would give other blocks.
-    fingerprint = "rtf-1"
+    fingerprint = "rtf-2"
     formats: tuple[Format, ...] = (Format("RTF", _RTF, ("rtf",), has_tables=True, has_headings=True),)
     media_types = media_types_of(formats)
     page_media_types: frozenset[str] = frozenset()
@@ -39,7 +39,8 @@ class RtfParser:
         if data and not data.lstrip().startswith(b"{\\rtf"):
             raise UnreadableDocument("The RTF document does not begin as one: it is damaged.")
         reader = Reader(data)
-        return Document(list(reader.story.end()), source.media_type, title=reader.title[:500])
+        warnings = ("the RTF document breaks off before its end",) if reader.is_cut else ()
+        return Document(list(reader.story.end()), source.media_type, title=reader.title[:500], warnings=warnings)
 
     def check(self) -> str:
         """Nothing is needed from outside."""

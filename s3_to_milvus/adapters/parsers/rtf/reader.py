@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from s3_to_milvus.adapters.parsers.rtf.charsets import charset_of_page, decoded, page_of_font
+from s3_to_milvus.adapters.parsers.rtf.charsets import SYMBOLS, charset_of_page, decoded, page_of_font
 from s3_to_milvus.adapters.parsers.rtf.story import Story
 from s3_to_milvus.adapters.parsers.rtf.tokens import Kind, Token, tokens
 from s3_to_milvus.domain.charsets import clean_text
@@ -42,21 +42,28 @@ _SILENT = set(
 )
 _KNOWN_IGNORABLE = {b"shpinst", b"shptxt"}
 _HEADING = re.compile(r"^(?:heading|제목|개요)\s*(\d)", re.IGNORECASE)
+_BOXES = (b"shptxt", b"header", b"headerl", b"headerr", b"headerf", b"footer", b"footerl", b"footerr", b"footerf")
 _MAX_LEVEL = 6
+_MAX_BOXES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What a group sets for itself and the groups in it. ``place``: where its text goes."""
+    """What a group sets for itself and the groups in it: of letters, and of paragraphs, which end in it.
+
+    ``place``: where its text goes. ``font``: None is the document's default.
+    """
 
     place: str = "text"
     font: int | None = None
     skip: int = 1
     is_hidden: bool = False
+    level: int = 0
+    is_in_table: bool = False
 
 
 class Reader:
-    """One document. ``title`` is what it says about itself."""
+    """One document. ``title`` is what it says about itself, ``is_cut``: it ends in the middle of a group."""
 
     def __init__(self, data: bytes) -> None:
         self.story = Story()
@@ -65,12 +72,15 @@ class Reader:
         self._stack: list[_State] = []
         self._page: int | None = None
         self._fonts: dict[int, int | None] = {}
+        self._default_font: int | None = None
         self._styles: dict[int, int] = {}
         self._names: list[str] = []
         self._note: list[str] = []
+        self._notes = 0
+        self._boxes: list[tuple[int, Story, bool]] = []
         self._style: int | None = None
-        self._level = self._style_level = 0
-        self._is_in_table = self._is_ignorable = False
+        self._style_level = 0
+        self._is_row_open = self._is_ignorable = False
         self._held = bytearray()
         self._high = ""
         self._left_out = 0
@@ -78,6 +88,9 @@ class Reader:
         for token in tokens(data):
             self._take(token)
         self._flush()
+        self.is_cut = bool(self._stack)
+        while self._boxes:
+            self._end_box()
 
     def _take(self, token: Token) -> None:
         if token.kind in (Kind.BYTE, Kind.TEXT):
@@ -114,8 +127,12 @@ class Reader:
         data, self._held = bytes(self._held), bytearray()
         if self._state.place == "skip":
             return
-        page = self._fonts.get(self._state.font) if self._state.font is not None else None
-        font = None if page is None else charset_of_page(page)
+        number = self._default_font if self._state.font is None else self._state.font
+        page = None if number is None else self._fonts.get(number)
+        if page == SYMBOLS and self._state.place == "label":
+            self._say("•")
+            return
+        font = None if page in (None, SYMBOLS) else charset_of_page(page)
         self._say(decoded(data, font, charset_of_page(self._page)))
 
     def _say(self, text: str) -> None:
@@ -140,6 +157,8 @@ class Reader:
             self._end_style("".join(self._names))
         if self._stack:
             self._state = self._stack.pop()
+        if self._boxes and len(self._stack) < self._boxes[-1][0]:
+            self._end_box()
         if before.place == "note" != self._state.place:
             note, self._note = clean_text("".join(self._note)), []
             self.story.add_note(note)
@@ -171,7 +190,8 @@ class Reader:
 
     def _break(self) -> None:
         if self._state.place == "text":
-            self.story.end_paragraph(level=self._level, is_in_table=self._is_in_table)
+            is_in_table = self._state.is_in_table or self._is_row_open
+            self.story.end_paragraph(level=self._state.level, is_in_table=is_in_table)
         else:
             self._say("\n")
 
@@ -187,28 +207,61 @@ class Reader:
             b"fonttbl": into("font"),
             b"stylesheet": into("style"),
             b"title": into("title"),
-            b"footnote": into("note"),
+            b"footnote": self._begin_note,
+            b"chftn": self._note_number,
+            **dict.fromkeys(_BOXES, self._begin_box),
             b"listtext": into("label"),
             b"pntext": into("label"),
+            b"deff": lambda number: setattr(self, "_default_font", number),
             b"f": self._font,
             b"fcharset": self._charset,
             b"cpg": self._font_page,
             b"s": self._paragraph_style,
             b"outlinelevel": self._outline,
             b"pard": self._plain_paragraph,
-            b"intbl": lambda number: setattr(self, "_is_in_table", True),
+            b"intbl": lambda number: setattr(self, "_state", replace(self._state, is_in_table=True)),
+            b"trowd": lambda number: self._row(is_open=True),
             b"cell": lambda number: self._in_text(self.story.end_cell),
-            b"row": lambda number: self._in_text(self.story.end_row),
+            b"row": lambda number: self._row(is_open=False),
             b"uc": lambda number: setattr(self, "_state", replace(self._state, skip=max(0, number or 0))),
             b"u": self._unicode,
             b"v": self._hide,
             b"deleted": self._hide,
-            b"plain": lambda number: self._hide(0),
+            b"plain": lambda number: setattr(self, "_state", replace(self._state, is_hidden=False, font=None)),
         }
 
     def _in_text(self, end: Callable[[], None]) -> None:
         if self._state.place == "text":
             end()
+
+    def _row(self, *, is_open: bool) -> None:
+        """A row's definition begins, or the row ends; between them paragraphs belong to cells."""
+        if self._state.place == "text":
+            self._is_row_open = is_open
+            if not is_open:
+                self.story.end_row()
+
+    def _begin_note(self, number: int | None) -> None:
+        self._notes += self._state.place != "note"
+        self._state = replace(self._state, place="note")
+
+    def _note_number(self, number: int | None) -> None:
+        """The number of a note; where the note is called its number would only stand in the middle of a word."""
+        if self._state.place == "note":
+            self._say(f"{self._notes}) ")
+
+    def _begin_box(self, number: int | None) -> None:
+        """A text box, header or footer is a story of its own; so deep in others it is read as running text."""
+        if self._state.place == "text" and len(self._boxes) < _MAX_BOXES:
+            self._boxes.append((len(self._stack), self.story, self._is_row_open))
+            self.story = Story()
+            self._state = replace(self._state, level=0, is_in_table=False)
+            self._is_row_open = False
+
+    def _end_box(self) -> None:
+        _, outer, self._is_row_open = self._boxes.pop()
+        outer.add_box(list(self.story.end()))
+        self.story = outer
 
     def _font(self, number: int | None) -> None:
         self._state = replace(self._state, font=number)
@@ -227,7 +280,7 @@ class Reader:
         if self._state.place == "style":
             self._style = number
         elif number is not None:
-            self._level = self._styles.get(number, self._level)
+            self._state = replace(self._state, level=self._styles.get(number, self._state.level))
 
     def _outline(self, number: int | None) -> None:
         """0 is the highest level, 9 is body text."""
@@ -235,11 +288,12 @@ class Reader:
         if self._state.place == "style":
             self._style_level = level
         else:
-            self._level = level
+            self._state = replace(self._state, level=level)
 
     def _plain_paragraph(self, number: int | None) -> None:
         if self._state.place == "text":
-            self._level, self._is_in_table = 0, False
+            self._state = replace(self._state, level=0, is_in_table=False)
+            self._is_row_open = False
 
     def _hide(self, number: int | None) -> None:
         self._state = replace(self._state, is_hidden=number != 0)

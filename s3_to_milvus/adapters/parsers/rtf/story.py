@@ -21,7 +21,7 @@ class Story:
     _is_item: bool = False
     _cells: list[str] = field(default_factory=list)
     _rows: list[list[str]] = field(default_factory=list)
-    _notes: list[str] = field(default_factory=list)
+    _later: list[Block] = field(default_factory=list)
 
     def add(self, text: str) -> None:
         """Some text of the paragraph."""
@@ -34,8 +34,13 @@ class Story:
 
     def add_note(self, text: str) -> None:
         """A note, to stand behind its paragraph."""
-        if text := text.strip():
-            self._notes.append(text)
+        lines = "\n".join(" ".join(line.split()) for line in text.split("\n"))
+        self._later += (Block(BlockKind.PARAGRAPH, part) for part in bounded(lines))
+
+    def add_box(self, blocks: list[Block]) -> None:
+        """What stands in a box beside the text: behind the paragraph that is open, never in the middle of it."""
+        is_open = self._text or self._cells or self._rows
+        (self._later if is_open else self.blocks).extend(blocks)
 
     def end_paragraph(self, *, level: int, is_in_table: bool) -> None:
         """A paragraph ends, of a cell or of the text."""
@@ -52,7 +57,7 @@ class Story:
         else:
             self._put(BlockKind.PARAGRAPH, text)
         self._label, self._is_item = [], False
-        self._put_notes()
+        self._put_later()
 
     def end_cell(self) -> None:
         """A cell ends."""
@@ -78,7 +83,7 @@ class Story:
         else:  # a frame around paragraphs
             for row in rows:
                 self._put(BlockKind.PARAGRAPH, row[0])
-        self._put_notes()
+        self._put_later()
 
     def end(self) -> Iterator[Block]:
         """All blocks."""
@@ -93,7 +98,6 @@ class Story:
     def _put(self, kind: BlockKind, text: str, level: int = 0) -> None:
         self.blocks += (Block(kind, part, level=level) for part in bounded(text))
 
-    def _put_notes(self) -> None:
-        notes, self._notes = self._notes, []
-        for note in notes:
-            self._put(BlockKind.PARAGRAPH, note)
+    def _put_later(self) -> None:
+        later, self._later = self._later, []
+        self.blocks += later

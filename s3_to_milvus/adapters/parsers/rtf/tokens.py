@@ -12,7 +12,8 @@ from typing import NamedTuple
 __all__ = ["Kind", "Token", "tokens"]
 
 _TOKEN = re.compile(
-    rb"\\([A-Za-z]{1,40})(-?\d{1,10})?\x20?|\\'([0-9A-Fa-f]{2})|\\(?:\r\n|[^A-Za-z])|[{}]|[\r\n\0]+|[^\\{}\r\n\0]+|\\"
+    rb"\\([A-Za-z]{1,40})(-?\d{1,10})?\x20?|((?:\\'[0-9A-Fa-f]{2})+)|\\(?:\r\n|[^A-Za-z])|[{}]|[\r\n\0]+"
+    rb"|[^\\{}\r\n\0]+|\\"
 )
 
 
@@ -47,7 +48,7 @@ def tokens(data: bytes) -> Iterator[Token]:
                 at += max(0, number or 0)
             yield Token(Kind.WORD, found[1], number)
         elif found[3] is not None:
-            yield Token(Kind.BYTE, bytes((int(found[3], 16),)))
+            yield Token(Kind.BYTE, bytes.fromhex(found[3].replace(b"\\'", b"").decode("ascii")))
         elif whole == b"{":
             yield Token(Kind.OPEN, whole)
         elif whole == b"}":
