@@ -67,11 +67,11 @@ def run_part(module: str, *arguments: object) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(folder: Path, data: Path, **more: str) -> Iterator[tuple[str, int]]:
-    """The service over ``folder`` as a process of its own, as people start it: its URL and process id."""
+def serving(source: Path | str, data: Path, **more: str) -> Iterator[tuple[str, int]]:
+    """The service over ``source`` as a process of its own, as people start it: its URL and process id."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("S2M_")}
     given = {"S2M_DATA_DIR": str(data), "S2M_EMBEDDER__KIND": "hash", "S2M_LOG__LEVEL": "warning", **more}
-    command = [sys.executable, "-m", "s3_to_milvus.cli.main", "serve", "--port", "0", "--source", str(folder)]
+    command = [sys.executable, "-m", "s3_to_milvus.cli.main", "serve", "--port", "0", "--source", str(source)]
     with subprocess.Popen(
         command, cwd=ROOT, env=kept | given, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     ) as process:
