@@ -141,6 +141,23 @@ def test_uvicorn_alone_runs_the_whole_service(home: Home) -> None:
     assert json.loads(home.command("status", "--json").stdout)["objects"]["indexed"] == 1
 
 
+def test_behind_a_proxy_under_a_prefix_everything_works(home: Home) -> None:
+    (home.documents / "인사" / "휴가.txt").write_text("연차휴가는 해마다 열다섯 날이다.", encoding="utf-8")
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"  # as the proxy asks: it cuts the prefix off
+    home.start("uvicorn", "main:app", "--port", str(port), "--root-path", "/s3_to_milvus")
+    until(_is_answered(url), 60)
+    until(lambda: _keys(url, "연차휴가는 해마다") == ["인사/휴가.txt"], 30)
+    event = {"bucket_name": home.documents.name, "file_key": "인사/휴가.txt", "event_type": "upload"}
+    for door in ("/process_s3_event", "/events"):
+        _ask(url + door, event)
+    body = json.dumps({"source": str(home.documents)}).encode()
+    with urlopen(Request(f"{url}/api/v1/sync", body, {"Content-Type": "application/json"}), timeout=10) as answer:
+        assert answer.headers["Location"].startswith("/s3_to_milvus/api/v1/sync/")
+    with urlopen(f"{url}/", timeout=10) as answer:
+        assert b'"/s3_to_milvus/static/' in answer.read()
+
+
 def test_up_says_what_to_do_and_ctrl_c_stops_it(home: Home) -> None:
     (home.documents / "a.md").write_text("hello there", encoding="utf-8")
     (home.documents / "b.bin").write_bytes(bytes(range(256)))
