@@ -60,7 +60,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "vector_store": {"milvus": f"{_HERE}.vector_stores.milvus:MilvusVectorStore"},
     "ledger": {"sqlite": f"{_HERE}.ledger.sqlite:SqliteLedger"},
-    "journal": {"log": f"{_HERE}.journals.log:LogJournal"},
+    "journal": {
+        "log": f"{_HERE}.journals.log:LogJournal",
+        "notion": f"{_HERE}.journals.notion:NotionJournal",
+        "slack": f"{_HERE}.journals.slack:SlackJournal",
+        "webhook": f"{_HERE}.journals.webhook:WebhookJournal",
+    },
 }
 PORTS = tuple(_BUILT_IN)
 _SECTIONS = {"object_store": "store", "event_source": "events"}

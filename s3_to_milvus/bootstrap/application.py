@@ -74,7 +74,7 @@ class Application:
             self.open_source(uri)
         self.hints = Hints(ledger, clock, decode_each, self.mirror.take)
         events = [*self._chosen.watches(self._folders), *self._chosen.events(self.hints)]
-        self.service = Service(self.mirror, self.sources, events, self._chosen.journal(ledger))
+        self.service = Service(self.mirror, self.sources, events, self._chosen.journal())
         self._is_built = True
 
     def open_source(self, uri: str) -> SourceEntry:

@@ -91,11 +91,10 @@ class Chosen:
         made: Splitter = registry.load("splitter", kind)(self._options("splitter", kind))
         return made
 
-    def journal(self, ledger: Ledger | None = None) -> Journal:
-        """The journal. What it is about to write is remembered in the ledger."""
+    def journal(self) -> Journal:
+        """The journal."""
         kind = self._settings.journal.kind
-        extra = (LedgerTickets(ledger),) if kind == "notion" and ledger is not None else ()
-        made: Journal = registry.load("journal", kind)(self._options("journal", kind), *extra)
+        made: Journal = registry.load("journal", kind)(self._options("journal", kind))
         return made
 
     def parsers(self, ledger: Ledger | None = None) -> list[Parser]:

@@ -1,15 +1,17 @@
-"""Connects a bucket to this service by a queue: what it needs, printed or made."""
+"""What this service needs elsewhere, printed or made: the queue of a bucket, the database of the journal."""
 
 import re
 from dataclasses import dataclass, replace
 from typing import Any
+
+from pydantic import SecretStr
 
 from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.sources import S3, parse_address
 from s3_to_milvus.errors import ConfigError
 from s3_to_milvus.settings import Settings
 
-__all__ = ["Connection", "connect", "plan_of"]
+__all__ = ["Connection", "connect", "make_notion_database", "plan_of"]
 
 _ACCOUNT = "ACCOUNT-ID"
 
@@ -59,3 +61,16 @@ def _setup(uri: str, queue: str | None) -> Any:
         raise ConfigError(f"{uri} is no bucket.", hint="Name one: s3://bucket/prefix.")
     name = queue or re.sub(r"[^A-Za-z0-9_-]", "-", f"s3-to-milvus-{address.place}")[:75]
     return QueueSetup(address.place, address.prefix, name)
+
+
+def make_notion_database(settings: Settings, page: str) -> str:
+    """Make the journal's database on a page of Notion (its id or address) and give its id. Raises `ConfigError`."""
+    from s3_to_milvus.adapters.journals.notion import NotionClient, NotionJournal, create_database
+
+    given = settings.journal.options("notion")
+    token = given.get("token", "")
+    token = token.get_secret_value() if isinstance(token, SecretStr) else str(token)
+    if not token:
+        raise ConfigError("There is no token for Notion.", hint="Set NOTION_TOKEN (or S2M_JOURNAL__NOTION__TOKEN).")
+    url = str(given.get("base_url") or NotionJournal.Options.model_fields["base_url"].default)
+    return create_database(NotionClient(token, base_url=url), page)

@@ -1,11 +1,11 @@
-"""`connect`: what a bucket needs so that a queue tells this service about its changes."""
+"""`connect`, `notion-setup`: what this service needs elsewhere."""
 
 import click
 
 from s3_to_milvus.cli.opening import load_settings
 from s3_to_milvus.cli.output import json_option, note, print_json, shown
 
-__all__ = ["connect"]
+__all__ = ["connect", "notion_setup"]
 
 
 @click.command()
@@ -38,3 +38,18 @@ def connect(source: str, queue: str | None, is_applied: bool, as_json: bool) -> 
     note(f"Nothing was made; --apply does it. Queue {found.queue}, its policy and the notification of the bucket:")
     print_json(found.policy)
     print_json(found.notification)
+
+
+@click.command("notion-setup")
+@click.argument("page")
+@json_option
+def notion_setup(page: str, as_json: bool) -> None:
+    """Make a database for the journal on PAGE of Notion (its address), which the integration must have been given."""
+    from s3_to_milvus import bootstrap
+
+    made = bootstrap.make_notion_database(load_settings(), page)
+    if as_json:
+        print_json({"database_id": made})
+        return
+    note("The database is made. Let the service write to it:")
+    click.echo(f"S2M_JOURNAL__KIND=notion\nNOTION_DATABASE_ID={made}")

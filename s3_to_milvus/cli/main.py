@@ -7,7 +7,7 @@ import click
 from s3_to_milvus.cli.access import keys, quarantine
 from s3_to_milvus.cli.asking import check, retry, search, show, status
 from s3_to_milvus.cli.codes import FATAL, INTERRUPTED, code_of
-from s3_to_milvus.cli.connecting import connect
+from s3_to_milvus.cli.connecting import connect, notion_setup
 from s3_to_milvus.cli.looking import config, doctor
 from s3_to_milvus.cli.serving import serve, up
 from s3_to_milvus.cli.syncing import sync
@@ -80,7 +80,22 @@ def main(debug: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-for _command in (up, serve, sync, search, status, show, retry, check, connect, keys, quarantine, doctor, config):
+for _command in (
+    up,
+    serve,
+    sync,
+    search,
+    status,
+    show,
+    retry,
+    check,
+    connect,
+    notion_setup,
+    keys,
+    quarantine,
+    doctor,
+    config,
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

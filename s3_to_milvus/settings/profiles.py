@@ -14,6 +14,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | list[dict[str, Any]]]] = {
         "parser": {"kind": ["upstage", "text", "html", "office", "opendocument", "rtf", "data", "book", "mail", "ocr"]},
         "splitter": {"kind": "recursive"},
         "embedder": {"kind": "openai"},
+        "journal": {"kind": "notion"},
         "routes": [{"prefix": "Milvus/"}, {"ignored": True}],
     },
 }

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import boto3
 import pytest
 
+from tests.support import notion_server as notion
 from tests.support import openai_server as openai
 from tests.support import upstage_server as upstage
 from tests.support.application import until
@@ -26,7 +27,7 @@ BUCKET = "company"
 
 
 class Company:
-    """The bucket, the two paid services, and our service as one process that knows them by the original names."""
+    """The bucket, the three paid services, and our service as one process that knows them by the original names."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
@@ -34,6 +35,7 @@ class Company:
         ministack = stack.enter_context(running_ministack(folder))
         self.upstage = stack.enter_context(upstage.upstage_server())
         self.openai = stack.enter_context(openai.openai_server())
+        self.notion = stack.enter_context(notion.notion_server())
         session = boto3.session.Session(ministack.access_key_id, ministack.secret_access_key, region_name="us-east-1")
         self.s3 = session.client("s3", endpoint_url=ministack.endpoint_url)
         self.s3.create_bucket(Bucket=BUCKET)
@@ -46,6 +48,8 @@ class Company:
             "UPSTAGE_API_KEY": upstage.KEY,
             "UPSTAGE_API_URL": self.upstage.url,
             "OPENAI_API_KEY": openai.KEY,
+            "NOTION_TOKEN": notion.TOKEN,
+            "NOTION_DATABASE_ID": self.notion.add_database(notion.ORIGINAL),
             "AWS_ACCESS_KEY": ministack.access_key_id,
             "AWS_SECRET_KEY": ministack.secret_access_key,
             "S2M_PROFILE": "cloud",
@@ -54,6 +58,8 @@ class Company:
             "S2M_STORE__S3__ENDPOINT_URL": ministack.endpoint_url,
             "S2M_STORE__S3__REGION": ministack.region,
             "S2M_EMBEDDER__OPENAI__BASE_URL": self.openai.url,
+            "S2M_JOURNAL__NOTION__BASE_URL": self.notion.url,
+            "S2M_JOURNAL__NOTION__SETTLE_S": "0.2",
             "S2M_ENGINE__SCAN_INTERVAL_S": "0",  # only events from here on
         }
 
@@ -143,8 +149,16 @@ def test_uploaded_changed_and_deleted_under_the_names_it_had(company: Company) -
     company.tell(faq, "delete")
     until(lambda: company.found() == {faq}, 30)
 
+    _expect_rows_and_silence(company, rules)
+
+
+def _expect_rows_and_silence(company: Company, key: str) -> None:
+    """A row for each job, in the database that the original wrote; no secret and no text in the log."""
+    rows = company.notion.rows
+    until(lambda: [notion.plain(row, "Title") for row in rows()].count(f"{BUCKET}/{key}") == 2, 30)
+    assert {notion.plain(row, "Status") for row in rows()} == {"Passed"}
     said = company.log.read_text(encoding="utf-8", errors="replace")
-    for secret in (upstage.KEY, openai.KEY, "대답", "Fifteen"):
+    for secret in (notion.TOKEN, upstage.KEY, openai.KEY, "대답", "Fifteen"):
         assert secret not in said
 
 
