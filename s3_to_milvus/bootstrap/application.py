@@ -7,7 +7,7 @@ from pathlib import Path
 
 from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
 from s3_to_milvus.bootstrap.datalock import DataLock
-from s3_to_milvus.bootstrap.events import decode_each
+from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each
 from s3_to_milvus.bootstrap.sources import FOLDER, entry_for, parse_address
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
@@ -76,6 +76,10 @@ class Application:
         events = [*self._chosen.watches(self._folders), *self._chosen.events(self.hints)]
         self.service = Service(self.mirror, self.sources, events, self._chosen.journal())
         self._is_built = True
+
+    def confirm_subscription(self, content: bytes) -> bool:
+        """As `bootstrap.events.confirm_subscription`."""
+        return confirm_subscription(content)
 
     def open_source(self, uri: str) -> SourceEntry:
         """Register a folder or ``s3://bucket/prefix`` and remember it. Raises `ConfigError`."""

@@ -3,7 +3,7 @@
 from s3_to_milvus.domain.objects import ObjectEvent
 from s3_to_milvus.domain.quarantine import Decoded
 
-__all__ = ["decode_each", "decode_event"]
+__all__ = ["confirm_subscription", "decode_each", "decode_event"]
 
 
 def decode_each(body: object) -> Decoded:
@@ -18,3 +18,10 @@ def decode_event(body: object) -> list[ObjectEvent]:
     from s3_to_milvus.adapters.events.notification import decode
 
     return decode(body)
+
+
+def confirm_subscription(content: bytes) -> bool:
+    """Confirm the subscription of SNS that a body asks for; False: none. Raises `Rejected`, `Unavailable`."""
+    from s3_to_milvus.adapters.events.sns import confirm
+
+    return confirm(content)

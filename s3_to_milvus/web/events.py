@@ -34,6 +34,7 @@ _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": EventBody.model_json_schema()}}}
 }
 _ANY_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}}
+_SUBSCRIPTION = b"SubscriptionConfirmation"
 _HANDSHAKE = "Microsoft.EventGrid.SubscriptionValidationEvent"
 
 
@@ -75,7 +76,7 @@ async def events(request: Request) -> Response:
     """Notifications of S3 (directly, by SQS, SNS, EventBridge or a Lambda), MinIO, Ceph, R2, Google Cloud and Azure.
 
     Durable when it answers 202. What nobody understands goes into quarantine and is answered with 202, too, so that no
-    sender repeats it for ever.
+    sender repeats it for ever. A subscription of SNS is confirmed.
     """
     door = door_of(request)
     content = await request.body()
@@ -83,6 +84,8 @@ async def events(request: Request) -> Response:
         return refusal
     if code := _validation_code(content):
         return Json({"validationResponse": code})
+    if _SUBSCRIPTION in content and await run_in_threadpool(door.application.confirm_subscription, content):
+        return Json({"taken": 0, "ignored": 0, "quarantined": 0}, 202)
     hints = door.application.hints
     found = hints.decode(content)
     reasons = await door.intake.take(found.events) if found.events else []

@@ -12,7 +12,7 @@ from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import EngineConfig, Parts
 from s3_to_milvus.engine.service import Service
-from s3_to_milvus.errors import ConfigError
+from s3_to_milvus.errors import ConfigError, Unavailable
 from s3_to_milvus.ports import SourceEntry
 from s3_to_milvus.settings import Settings
 from s3_to_milvus.testing.fakes.embedder import FakeEmbedder
@@ -73,7 +73,15 @@ class FakeApplication:
         self.mirror = Mirror(parts)
         self.sources: list[SourceEntry] = [self.open_source(f"s3://{BUCKET}/")]
         self.hints = Hints(self.ledger, parts.clock, decode_each, self.mirror.take)
+        self.confirmed: list[bytes] = []
         self.service = Service(self.mirror, self.sources, [], MemoryJournal())
+
+    def confirm_subscription(self, content: bytes) -> bool:
+        """As `bootstrap.Application`; opens nothing. An address that names ``away`` cannot be reached."""
+        self.confirmed.append(content)
+        if b"away" in content:
+            raise Unavailable("SNS cannot be reached.")
+        return True
 
     def open_source(self, uri: str) -> SourceEntry:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")

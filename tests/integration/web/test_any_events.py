@@ -30,6 +30,14 @@ def test_test_messages_and_foreign_buckets_do_no_harm(client: TestClient) -> Non
     assert client.post("/events", json=_record("a.txt", "foreign")).json()["ignored"] == 1
 
 
+def test_a_subscription_of_sns_is_confirmed(client: TestClient, application: FakeApplication) -> None:
+    body = {"Type": "SubscriptionConfirmation", "SubscribeURL": "https://sns.us-east-1.amazonaws.com/?x"}
+    assert client.post("/events", json=body, headers={"content-type": "text/plain"}).status_code == 202
+    assert [json.loads(each) for each in application.confirmed] == [body]
+    # SNS asks again when it hears that it did not work.
+    assert is_problem(client.post("/events", json={**body, "SubscribeURL": "away"}), 503, "unavailable")
+
+
 def test_what_nobody_understands_waits_in_quarantine(client: TestClient, application: FakeApplication) -> None:
     good = json.dumps(_record("guides/start.md"))
     batch = {"Records": [{"eventSource": "aws:sqs", "body": body} for body in (good, "no json", '{"odd": "글"}')]}

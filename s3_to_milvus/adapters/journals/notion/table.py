@@ -170,5 +170,5 @@ def _named(refused: Refused, layout: Layout) -> Refused:
     if not columns:
         return Refused(f"{refused.message} The table may have changed.", said=refused.said, hint=refused.hint)
     shown = ", ".join(f"“{column}”" for column in columns)
-    hint = "Give the property the type that `s3-to-milvus notion setup` makes, or name another one in the settings."
+    hint = "Give the property the type that `s3-to-milvus notion-setup` makes, or name another one in the settings."
     return Refused(f"Notion refuses what is written into the property {shown}.", said=refused.said, hint=hint)
