@@ -1,16 +1,37 @@
-"""How fast requests may follow each other: rates per minute, and how many are in flight."""
+"""How fast requests may follow each other: rates per minute, how many are in flight, what the other side asks for."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from s3_to_milvus.errors import RateLimited
 
-__all__ = ["Flight", "Pace"]
+__all__ = ["Flight", "Pace", "retry_after_s"]
 
 _MINUTE_S = 60.0
 _PATIENCE_S = 5.0
+_MOST_S = 86_400.0
+
+
+def retry_after_s(text: str, now: float | None = None) -> float | None:
+    """The wait that a ``Retry-After`` asks for, from 0 to a day; None where it says nothing that can be understood.
+
+    Seconds or a date (RFC 9110, 10.2.3). ``now`` in epoch seconds; None: the clock on the wall.
+    """
+    try:
+        wait_s = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        wait_s = moment.timestamp() - (time.time() if now is None else now)
+    return min(max(0.0, wait_s), _MOST_S) if math.isfinite(wait_s) else None
 
 
 class Pace:

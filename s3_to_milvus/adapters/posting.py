@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from s3_to_milvus.adapters.pacing import retry_after_s
 from s3_to_milvus.errors import ConfigError, RateLimited, Rejected, S3ToMilvusError, Unauthorized, Unavailable
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Poster:
         except HTTPError as exc:
             # from None: the text of the cause holds the whole address
             raise Unavailable(f"{self._who} does not answer at {self.host}: {type(exc).__name__}.") from None
-        return answer.status, _wait_s(answer.headers.get("Retry-After", ""))
+        return answer.status, retry_after_s(answer.headers.get("Retry-After", ""))
 
     def _refused(self, status: int, wait_s: float | None) -> S3ToMilvusError:
         if status == 429:
@@ -87,10 +88,3 @@ class Poster:
             self._pool = urllib3.PoolManager(timeout=timeout, cert_reqs="CERT_REQUIRED")
             weakref.finalize(self, self._pool.clear)
         return self._pool
-
-
-def _wait_s(text: str) -> float | None:
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return None

@@ -6,9 +6,8 @@ Codes and meanings: https://platform.openai.com/docs/guides/error-codes
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
+from s3_to_milvus.adapters.pacing import retry_after_s
 from s3_to_milvus.errors import (
     FatalError,
     QuotaExhausted,
@@ -42,7 +41,6 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _RESETS = ("x-ratelimit-reset-tokens", "x-ratelimit-reset-requests")
 _RESET_MOST_S = 60.0  # the header says when a budget is whole again; some of it is there sooner
-_MOST_S = 86_400.0
 
 
 class TooLong(Rejected):
@@ -63,7 +61,7 @@ def translated(error: Exception) -> S3ToMilvusError:
         return _limited(error, headers)
     if status in (400, 413, 422):
         return _refused(error, status)
-    return Unavailable(f"The embedding service answered {status}.", retry_after_s=_retry_after_s(headers))
+    return Unavailable(f"The embedding service answered {status}.", retry_after_s=_asked_s(headers))
 
 
 def _for_a_person(status: int) -> S3ToMilvusError:
@@ -82,7 +80,7 @@ def _limited(error: Exception, headers: Mapping[str, str]) -> S3ToMilvusError:
         if known in _QUOTA:
             hint = "Add credit or raise the limit."
             return QuotaExhausted(f"The embedding service's quota is used up ({known}).", hint=hint)
-    wait_s = _retry_after_s(headers)
+    wait_s = _asked_s(headers)
     wait_s = _reset_s(headers) if wait_s is None else wait_s
     return RateLimited("The embedding service asks to slow down.", retry_after_s=wait_s)
 
@@ -112,21 +110,13 @@ def _named(error: Exception) -> str:
     return f", {code}" if re.fullmatch(r"[a-z][a-z0-9_]{0,60}", code) else ""
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """When to come again, as the answer says in seconds or as a date; None: it does not."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            wait_s = float(headers[name]) * unit_s
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(wait_s):
-            return min(max(0.0, wait_s), _MOST_S)
+def _asked_s(headers: Mapping[str, str]) -> float | None:
+    """When to come again, as the answer says; None: it does not."""
     try:
-        date = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return min(max(0.0, (date - datetime.now(UTC)).total_seconds()), _MOST_S)
+        wait_s = float(headers.get("retry-after-ms", "")) / 1_000
+    except ValueError:
+        wait_s = math.nan
+    return retry_after_s(str(wait_s) if math.isfinite(wait_s) else headers.get("retry-after", ""))
 
 
 def _reset_s(headers: Mapping[str, str]) -> float | None:

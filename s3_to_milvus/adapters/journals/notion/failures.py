@@ -4,8 +4,7 @@ Codes and meanings: https://developers.notion.com/reference/status-codes. Nothin
 it may quote the entry; only names of properties are looked for in it.
 """
 
-from email.utils import parsedate_to_datetime
-
+from s3_to_milvus.adapters.pacing import retry_after_s
 from s3_to_milvus.errors import ConfigError, RateLimited, S3ToMilvusError, Unauthorized, Unavailable
 
 __all__ = ["SHARE", "NotFound", "Refused", "Unsure", "translated"]
@@ -40,7 +39,7 @@ def translated(error: Exception, now: float) -> S3ToMilvusError:
     """What the engine understands, for an error of the SDK or of its HTTP client. ``now`` in epoch seconds."""
     status = getattr(error, "status", None)
     if isinstance(status, int):
-        wait_s = _wait_s(str((getattr(error, "headers", None) or {}).get("retry-after", "")), now)
+        wait_s = retry_after_s(str((getattr(error, "headers", None) or {}).get("retry-after", "")), now)
         return _of_status(status, str(error), wait_s)
     if type(error).__name__ in ("ConnectError", "PoolTimeout", "UnsupportedProtocol", "ProxyError"):
         return Unavailable(f"Notion cannot be reached: {type(error).__name__}.")
@@ -65,15 +64,3 @@ def _of_status(status: int, said: str, wait_s: float | None) -> S3ToMilvusError:
     if status < 400:
         return Refused(f"Notion answered {status}: a redirect is not followed.", hint="Check the base URL.")
     return Refused(f"Notion refuses the request ({status}).", said=said)
-
-
-def _wait_s(text: str, now: float) -> float | None:
-    """Seconds, from a header that has seconds or a date; None: it says nothing."""
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    except (TypeError, ValueError):
-        return None

@@ -4,17 +4,14 @@ Nothing that the service says is repeated, since it may quote the document.
 """
 
 import json
-import math
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from s3_to_milvus.adapters.pacing import Pace
+from s3_to_milvus.adapters.pacing import Pace, retry_after_s
 from s3_to_milvus.errors import (
     DocumentTooLarge,
     FatalError,
@@ -32,7 +29,6 @@ _KEY_HINT = "Set S2M_PARSER__UPSTAGE__API_KEY (or UPSTAGE_API_KEY)."
 _PATH = "/document-digitization"
 # A key whose credit is used up is refused with 401, code api_key_is_not_allowed, and these words.
 _CREDIT = (b"credit", b"billing", b"suspended", b"insufficient_quota")
-_MAX_WAIT_S = 3_600.0
 
 
 class Forgotten(Unavailable):
@@ -190,7 +186,7 @@ def _first_page(batch: Mapping[str, Any]) -> int:
 def _refused(answer: Any) -> S3ToMilvusError:
     """What a status means."""
     status = answer.status_code
-    wait_s = _wait_s(answer.headers.get("retry-after", ""))
+    wait_s = retry_after_s(answer.headers.get("retry-after", ""))
     if status in (401, 402, 403, 429) and (status == 402 or any(word in answer.content.lower() for word in _CREDIT)):
         return QuotaExhausted("Upstage asks for payment: the credit is used up.", hint="Add credit to the account.")
     if status in (401, 403):
@@ -208,16 +204,3 @@ def _refused(answer: Any) -> S3ToMilvusError:
             f"Upstage refuses the document ({status}): it is damaged or of no kind that it reads."
         )
     return Unavailable(f"Upstage answered {status}.", retry_after_s=wait_s)
-
-
-def _wait_s(text: str) -> float | None:
-    """Seconds, or the moment until which to wait (RFC 9110, 10.2.3); None for anything else."""
-    try:
-        wait_s = float(text)
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        wait_s = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
-    return min(_MAX_WAIT_S, max(0.0, wait_s)) if math.isfinite(wait_s) else None
