@@ -44,8 +44,6 @@ def confirm(content: bytes, opened: Callable[[str], int] = _status_of) -> bool:
 
 
 def _address_in(content: bytes) -> str | None:
-    if _TYPE.encode() not in content:
-        return None
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
