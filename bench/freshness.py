@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from bench.corpus import make_folder, make_text
-from bench.tools import build_app, cpu_s, head, line, percentile, run_part, serving
+from bench.tools import build_app, cpu_s, head, is_found, line, percentile, run_part, serving, wait
 from s3_to_milvus.domain.objects import EventType, ObjectEvent, ObjectRef
 from s3_to_milvus.engine.mirror import Mirror
 
@@ -25,7 +25,6 @@ __all__ = ["main"]
 
 _EVENTS = 120
 _STANDING = 200
-_GIVE_UP_S = 20.0
 
 
 class _Files:
@@ -55,7 +54,7 @@ def inside(folder: Path, data: Path) -> dict[str, Any]:
     app = build_app(folder, data, **{"events.kind": "none"})
     app.start()
     mirror, files = app.mirror, _Files(folder)
-    _wait(lambda: app.service.is_ready)
+    wait(lambda: app.service.is_ready)
     mirror.wait(app.sources)
     bucket = app.sources[0].name
     waits = []
@@ -66,7 +65,7 @@ def inside(folder: Path, data: Path) -> dict[str, Any]:
         ref = ObjectRef(bucket, key)
         began, began_cpu = time.perf_counter(), cpu_s()
         mirror.take([ObjectEvent(ref, EventType.UPLOAD)])
-        _wait(lambda ref=ref: _is_settled(mirror, ref))  # type: ignore[misc]
+        wait(lambda ref=ref: _is_settled(mirror, ref))  # type: ignore[misc]
         waits.append(time.perf_counter() - began)
         spent_s += cpu_s() - began_cpu
         assert mirror.search(word, 1)[0].key == key
@@ -79,19 +78,11 @@ def _is_settled(mirror: Mirror, ref: ObjectRef) -> bool:
     return status is not None and status.state.value == "indexed"
 
 
-def _wait(is_done: Callable[[], bool], step_s: float = 0.002) -> None:
-    give_up_at = time.monotonic() + _GIVE_UP_S
-    while not is_done():
-        if time.monotonic() > give_up_at:
-            raise RuntimeError("nothing came")
-        time.sleep(step_s)
-
-
 def outside(folder: Path, data: Path, *, is_watched: bool) -> dict[str, Any]:
     """As `inside`, over HTTP from another process."""
     more = {} if is_watched else {"S2M_EVENTS__KIND": "none"}
     with serving(folder, data, **more) as (url, _), httpx.Client(base_url=url, timeout=10) as client:
-        _wait(lambda: _is_all_there(client), 0.2)
+        wait(lambda: _is_all_there(client), 0.2)
         files, waits = _Files(folder), []
         for _ in range(_EVENTS):
             files.rest()
@@ -101,7 +92,7 @@ def outside(folder: Path, data: Path, *, is_watched: bool) -> dict[str, Any]:
                 began = time.perf_counter()
                 event = {"bucket_name": folder.name, "file_key": key, "event_type": "upload"}
                 client.post("/process_s3_event", json=event).raise_for_status()
-            _wait(lambda word=word: _is_found(client, word))  # type: ignore[misc]
+            wait(lambda word=word: is_found(client, word))  # type: ignore[misc]
             waits.append(time.perf_counter() - began)
         return {"waits": waits}
 
@@ -109,12 +100,6 @@ def outside(folder: Path, data: Path, *, is_watched: bool) -> dict[str, Any]:
 def _is_all_there(client: httpx.Client) -> bool:
     counts = client.get("/api/v1/status").json()["objects"]
     return bool(counts["indexed"] >= _STANDING and not counts["waiting"] and not counts["running"])
-
-
-def _is_found(client: httpx.Client, word: str) -> bool:
-    answer = client.post("/api/v1/search", json={"query": word, "top": 1}).raise_for_status()
-    hits = answer.json()["hits"]
-    return bool(hits) and word in hits[0]["text"]
 
 
 _PARTS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {

@@ -12,7 +12,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,13 @@ import boto3
 import httpx
 
 from bench.corpus import make_text
-from bench.tools import head, line, percentile, serving
+from bench.tools import head, is_found, line, percentile, serving, wait
 from tests.support.ministack import Ministack, running_ministack
 
 __all__ = ["main"]
 
 _PER_SECOND, _OBJECTS = 20, 300
 _BURST, _KILLS, _DOUBLED = 1_000, 5, 0.2
-_GIVE_UP_S = 240.0
 
 
 class _Place:
@@ -92,27 +91,14 @@ def pace(server: Ministack, data: Path) -> list[float]:
 
     waits: list[float] = []
     with serving(f"s3://{place.name}", data, **place.settings) as (url, _), httpx.Client(base_url=url) as client:
-        _wait(lambda: bool(client.get("/readyz").is_success))
+        wait(lambda: bool(client.get("/readyz").is_success))
         putter = threading.Thread(target=put_all)
         putter.start()
         for number in range(_OBJECTS):
-            _wait(lambda number=number: number in put_at and _is_found(client, _word(number)))  # type: ignore[misc]
+            wait(lambda number=number: number in put_at and is_found(client, _word(number)))  # type: ignore[misc]
             waits.append(time.perf_counter() - put_at[number])
         putter.join()
     return waits
-
-
-def _is_found(client: httpx.Client, word: str) -> bool:
-    hits = client.post("/api/v1/search", json={"query": word, "top": 1}).raise_for_status().json()["hits"]
-    return bool(hits) and word in hits[0]["text"]
-
-
-def _wait(is_done: Callable[[], bool], step_s: float = 0.002) -> None:
-    give_up_at = time.monotonic() + _GIVE_UP_S
-    while not is_done():
-        if time.monotonic() > give_up_at:
-            raise RuntimeError("nothing came")
-        time.sleep(step_s)
 
 
 def burst(server: Ministack, data: Path) -> tuple[int, int, float]:
@@ -124,14 +110,14 @@ def burst(server: Ministack, data: Path) -> tuple[int, int, float]:
     share = -(-len(numbers) // (_KILLS + 1))
     for part in range(_KILLS + 1):
         with serving(f"s3://{place.name}", data, **place.settings) as (url, pid), httpx.Client(base_url=url) as client:
-            _wait(lambda: bool(client.get("/readyz").is_success))
+            wait(lambda: bool(client.get("/readyz").is_success))
             for batch in _tens(numbers[part * share : (part + 1) * share]):
                 _tell(place, batch)
             if part < _KILLS:
                 time.sleep(dice.random())
                 os.kill(pid, signal.SIGKILL)
                 continue
-            _wait(lambda: place.messages_left() == 0 and _is_idle(client), 0.2)
+            wait(lambda: place.messages_left() == 0 and _is_idle(client), 0.2, 240.0)
             indexed = client.get("/api/v1/status").json()["objects"]["indexed"]
             return _BURST - indexed, place.messages_left(), time.monotonic() - began
     raise AssertionError

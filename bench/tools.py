@@ -6,15 +6,18 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import httpx
+
     from s3_to_milvus.bootstrap import Application
 
-__all__ = ["ROOT", "build_app", "cpu_s", "head", "line", "percentile", "run_part", "serving"]
+__all__ = ["ROOT", "build_app", "cpu_s", "head", "is_found", "line", "percentile", "run_part", "serving", "wait"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -91,3 +94,19 @@ def _url_in(lines: Iterator[str]) -> str:
             return found.group()
         sys.stderr.write(text)
     raise RuntimeError("the service did not start")
+
+
+def is_found(client: "httpx.Client", word: str) -> bool:
+    """Whether the service's best hit for a word has it."""
+    answer = client.post("/api/v1/search", json={"query": word, "top": 1}).raise_for_status()
+    hits = answer.json()["hits"]
+    return bool(hits) and word in hits[0]["text"]
+
+
+def wait(is_done: Callable[[], bool], step_s: float = 0.002, give_up_s: float = 20.0) -> None:
+    """Wait until something holds. Raises `RuntimeError` where it does not in time."""
+    give_up_at = time.monotonic() + give_up_s
+    while not is_done():
+        if time.monotonic() > give_up_at:
+            raise RuntimeError("nothing came")
+        time.sleep(step_s)

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.http_server import QuietHandler, QuietServer, running
 from tests.support.notion_checks import Invalid, check_properties, shown_value
 
 __all__ = ["ORIGINAL", "TOKEN", "Fault", "NotionServer", "notion_server", "plain"]
@@ -69,13 +69,12 @@ class _Page:
         return next((properties for since, properties in reversed(self.versions) if since <= at), None)
 
 
-class NotionServer(ThreadingHTTPServer):
+class NotionServer(QuietServer):
     """``faults`` are taken one for each request that writes a page; ``any_faults`` for each request of any kind.
 
     ``lag_s``: how far the search is behind. ``per_second`` 0: no limit.
     """
 
-    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self) -> None:
@@ -113,22 +112,12 @@ class NotionServer(ThreadingHTTPServer):
             )
             return [page.versions[-1][1] for page in pages]
 
-    def handle_error(self, *_: object) -> None:
-        """Silent: clients hang up as they please."""
-
 
 @contextmanager
 def notion_server() -> Iterator[NotionServer]:
     """A running server."""
-    server = NotionServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(NotionServer()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def plain(row: Mapping[str, Any], name: str) -> Any:
@@ -152,13 +141,8 @@ class _Refusal(Exception):
         self.status, self.message, self.code = status, message, code
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: NotionServer
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Silent."""
 
     def do_GET(self) -> None:
         self._handle({})

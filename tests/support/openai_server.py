@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+
+from tests.support.http_server import QuietHandler, QuietServer, running
 
 __all__ = ["KEY", "Fault", "OpenAIServer", "openai_server", "vector_of"]
 
@@ -55,13 +56,11 @@ class Fault:
 _NO_FAULT = Fault()
 
 
-class OpenAIServer(ThreadingHTTPServer):
+class OpenAIServer(QuietServer):
     """``faults`` are taken one for each request; ``requests`` keeps what was asked.
 
     ``chance`` of each request to meet one of ``kinds``, as the seeded ``dice`` say.
     """
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -88,31 +87,16 @@ class OpenAIServer(ThreadingHTTPServer):
             return self.faults.pop(0)
         return self.dice.choice(self.kinds) if self.dice.random() < self.chance else None
 
-    def handle_error(self, *_: object) -> None:
-        """Silent: clients hang up as they please."""
-
 
 @contextmanager
 def openai_server() -> Iterator[OpenAIServer]:
     """A running server."""
-    server = OpenAIServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(OpenAIServer()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: OpenAIServer
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Silent."""
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -1,11 +1,11 @@
 """A server that takes what is posted to it, and answers as a test asks."""
 
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.support.http_server import QuietHandler, QuietServer, running
 
 __all__ = ["Answer", "Receiver", "receiver"]
 
@@ -19,10 +19,9 @@ class Answer:
     is_taken: bool = False
 
 
-class Receiver(ThreadingHTTPServer):
+class Receiver(QuietServer):
     """``answers`` are given first, then 200. ``taken`` keeps the path, headers and body of what was taken."""
 
-    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self) -> None:
@@ -36,31 +35,16 @@ class Receiver(ThreadingHTTPServer):
         """Its address; the path is a secret."""
         return f"http://127.0.0.1:{self.server_address[1]}/services/T0/B0/secret-path"
 
-    def handle_error(self, *_: object) -> None:
-        """Silent: clients hang up as they please."""
-
 
 @contextmanager
 def receiver() -> Iterator[Receiver]:
     """A running server."""
-    server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(Receiver()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: Receiver
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Silent."""
 
     def do_HEAD(self) -> None:
         self._send(Answer(405))

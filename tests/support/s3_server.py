@@ -1,13 +1,12 @@
 """A server that answers S3 requests as a test says, and keeps what it was asked."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from s3_to_milvus.adapters.object_stores.s3 import S3Store
+from tests.support.http_server import QuietHandler, QuietServer, running
 
 __all__ = ["NO_HEADERS", "Answer", "Server", "error", "make", "page", "serving"]
 
@@ -15,18 +14,13 @@ NO_HEADERS: dict[str, str] = {}
 Answer = tuple[int, dict[str, str], bytes]
 
 
-class Server(ThreadingHTTPServer):
+class Server(QuietServer):
     """Answers as ``answer`` says; keeps what it was asked."""
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer: Callable[[dict[str, str]], Answer] = lambda _: (500, {}, b"")
         self.requests: list[tuple[str, str, dict[str, str]]] = []
-
-    def handle_error(self, *_: object) -> None:
-        """Silent: clients of these tests hang up as they please."""
 
     @property
     def url(self) -> str:
@@ -41,8 +35,7 @@ class Server(ThreadingHTTPServer):
         self.answer = lambda _: next(left)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler):
     server: Server
 
     def do_GET(self) -> None:
@@ -61,22 +54,12 @@ class _Handler(BaseHTTPRequestHandler):
         if int(headers.get("Content-Length", "0")) > len(body):
             self.close_connection = True
 
-    def log_message(self, *_: object) -> None:
-        """Silent."""
-
 
 @contextmanager
 def serving() -> Iterator[Server]:
     """A running server."""
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(Server()) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def make(url: str, **options: Any) -> S3Store:

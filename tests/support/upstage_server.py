@@ -7,12 +7,12 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pypdfium2
 
 from s3_to_milvus.adapters.parsers.upstage.cutting import PDFIUM
+from tests.support.http_server import QuietHandler, QuietServer, running
 
 __all__ = ["KEY", "Fault", "UpstageServer", "upstage_server"]
 
@@ -31,10 +31,8 @@ class Fault:
     body: bytes = b'{"error": {"message": "quoted secret text"}}'
 
 
-class UpstageServer(ThreadingHTTPServer):
+class UpstageServer(QuietServer):
     """``posts`` keeps (path, fields, bytes) of each document that was sent; ``faults`` are taken one by one."""
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -54,22 +52,12 @@ class UpstageServer(ThreadingHTTPServer):
         """The address of the synchronous call."""
         return f"http://127.0.0.1:{self.server_address[1]}{_PATH}"
 
-    def handle_error(self, *_: object) -> None:
-        """Silent: clients hang up as they please."""
-
 
 @contextlib.contextmanager
 def upstage_server() -> Iterator[UpstageServer]:
     """A running server."""
-    server = UpstageServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(UpstageServer()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _pages(name: str, data: bytes) -> list[str]:
@@ -110,12 +98,8 @@ def _elements(pages: list[str], first: int) -> list[dict[str, Any]]:
     return found
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: UpstageServer
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        """Silent."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
