@@ -3,11 +3,13 @@
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
 from s3_to_milvus.bootstrap.datalock import DataLock
-from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each
+from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each, sns_messages
 from s3_to_milvus.bootstrap.sources import FOLDER, entry_for, parse_address
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
@@ -16,6 +18,9 @@ from s3_to_milvus.engine.service import Service
 from s3_to_milvus.errors import ConfigError
 from s3_to_milvus.ports import ObjectStore, SourceEntry
 from s3_to_milvus.settings import Settings
+
+if TYPE_CHECKING:
+    from s3_to_milvus.adapters.events.sns import SnsMessages
 
 __all__ = ["Application", "build"]
 
@@ -80,6 +85,14 @@ class Application:
     def confirm_subscription(self, content: bytes) -> bool:
         """As `bootstrap.events.confirm_subscription`."""
         return confirm_subscription(content)
+
+    @cached_property
+    def _sns(self) -> "SnsMessages":
+        return sns_messages(self.settings.auth.sns_topics)
+
+    def signed_by_sns(self, content: bytes) -> bytes:
+        """As `SnsMessages.verified`, for the topics of the settings. Raises `Rejected`, `Unavailable`."""
+        return self._sns.verified(content)
 
     def open_source(self, uri: str) -> SourceEntry:
         """Register a folder or ``s3://bucket/prefix`` and remember it. Raises `ConfigError`."""

@@ -1,9 +1,15 @@
 """Bodies of events as the engine's hints."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from s3_to_milvus.domain.objects import ObjectEvent
 from s3_to_milvus.domain.quarantine import Decoded
 
-__all__ = ["confirm_subscription", "decode_each", "decode_event"]
+if TYPE_CHECKING:
+    from s3_to_milvus.adapters.events.sns import SnsMessages
+
+__all__ = ["confirm_subscription", "decode_each", "decode_event", "sns_messages"]
 
 
 def decode_each(body: object) -> Decoded:
@@ -25,3 +31,10 @@ def confirm_subscription(content: bytes) -> bool:
     from s3_to_milvus.adapters.events.sns import confirm
 
     return confirm(content)
+
+
+def sns_messages(topics: Sequence[str]) -> "SnsMessages":
+    """What knows the signed messages of these topics of SNS."""
+    from s3_to_milvus.adapters.events.sns import SnsMessages
+
+    return SnsMessages(topics)

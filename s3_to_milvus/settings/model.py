@@ -1,10 +1,11 @@
 """What may be set. Adapter options stay raw tables here: the adapter's own `Options` checks them when it is chosen."""
 
+import re
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -43,6 +44,14 @@ def _names(value: object) -> object:
     return () if value.strip() == "none" else tuple(name.strip() for name in value.split(","))
 
 
+def _topic(value: str) -> str:
+    if _TOPIC.fullmatch(value) is None:
+        raise ValueError("the ARN of a topic of SNS is expected: arn:aws:sns:us-east-1:123456789012:name")
+    return value
+
+
+_TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:[a-z]{2}(-[a-z]+)+-[0-9]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
+_Topics = Annotated[tuple[Annotated[str, AfterValidator(_topic)], ...], BeforeValidator(_names)]
 _Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_many)]
 
 
@@ -177,6 +186,8 @@ class AuthSettings(BaseModel):
     """Shared secrets that sign events (`X-S2M-Signature`); two at a time, so that they can be changed one by one."""
     replay_window_s: int = Field(default=300, ge=10)
     """How old a signed event may be."""
+    sns_topics: _Topics = ()
+    """Topics of SNS, by ARN, whose messages need no key at `POST /events`: the signature of SNS is checked instead."""
 
 
 class LogSettings(BaseModel):

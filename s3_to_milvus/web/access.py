@@ -19,9 +19,11 @@ from s3_to_milvus.domain.access import Role, digest_of
 from s3_to_milvus.ports import Ledger
 from s3_to_milvus.settings import AuthSettings
 
-__all__ = ["EVENT_PATHS", "Access", "needed_role", "role_in"]
+__all__ = ["CHALLENGE", "EVENT_PATHS", "SNS_DOOR", "Access", "needed_role", "role_in"]
 
 EVENT_PATHS = ("/process_s3_event", "/events")
+SNS_DOOR = ("POST", "/events")
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="s3-to-milvus", charset="UTF-8"'}
 _OPEN_PATHS = ("/healthz", "/readyz")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ASKING = ("/api/v1/search", "/upload_parse_document")
@@ -78,6 +80,10 @@ class Access:
     def is_signed(self, headers: Mapping[bytes, str]) -> bool:
         """Whether a request claims to be a signed event; the door checks the signature once it has the body."""
         return bool(self._secrets) and b"x-s2m-signature" in headers
+
+    def is_by_sns(self, headers: Mapping[bytes, str]) -> bool:
+        """Whether a request claims to be a message of SNS, which counts at `SNS_DOOR` where SNS signed its body."""
+        return bool(self._settings.sns_topics) and b"x-amz-sns-message-type" in headers
 
     def is_genuine(self, body: bytes, headers: Mapping[bytes, str]) -> bool:
         """Whether the signature is one of a secret of ours, and new enough."""

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from s3_to_milvus.web.access import role_in
+from s3_to_milvus.engine.observe import log
+from s3_to_milvus.errors import Rejected
+from s3_to_milvus.web.access import CHALLENGE, role_in
 from s3_to_milvus.web.door import Door, door_of
 from s3_to_milvus.web.models import PROBLEMS, EventAnswer, EventBody, EventsAnswer
 from s3_to_milvus.web.problems import Json, Problem, invalid, problem
@@ -76,11 +78,15 @@ async def events(request: Request) -> Response:
     """Notifications of S3 (directly, by SQS, SNS, EventBridge or a Lambda), MinIO, Ceph, R2, Google Cloud and Azure.
 
     Durable when it answers 202. What nobody understands goes into quarantine and is answered with 202, too, so that no
-    sender repeats it for ever. A subscription of SNS is confirmed.
+    sender repeats it for ever. A subscription of SNS is confirmed. A message that SNS signed for a topic of the
+    settings needs no key.
     """
     door = door_of(request)
     content = await request.body()
-    if refusal := _unless_genuine(request, door, content):
+    refusal = _unless_genuine(request, door, content)
+    if refusal and door.access.is_by_sns(_headers(request)):
+        content, refusal = await _signed_by_sns(door, content)
+    if refusal:
         return refusal
     if code := _validation_code(content):
         return Json({"validationResponse": code})
@@ -107,11 +113,24 @@ def _unless_genuine(request: Request, door: Door, content: bytes) -> Problem | N
     """None for a caller with a role, or with a signature that is right."""
     if role_in(request.scope) is not None:
         return None
-    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
-    if door.access.is_genuine(content, headers):
+    if door.access.is_genuine(content, _headers(request)):
         return None
     hint = "Check the shared secret (S2M_AUTH__EVENT_SECRETS) and the sender's clock."
     return problem(401, "unauthorized", "The signature of the event is wrong or too old.", hint)
+
+
+async def _signed_by_sns(door: Door, content: bytes) -> tuple[bytes, Problem | None]:
+    """What SNS signed of a body; with a refusal where it is none that counts."""
+    try:
+        return await run_in_threadpool(door.application.signed_by_sns, content), None
+    except Rejected as error:
+        log.warning("sns.refused", message=error.message)
+        # The challenge is for topics that have a key in the address: SNS sends it when it is asked.
+        return content, problem(401, "unauthorized", error.message, error.hint, headers=CHALLENGE)
+
+
+def _headers(request: Request) -> dict[bytes, str]:
+    return {name: value.decode("latin-1") for name, value in request.scope["headers"]}
 
 
 def _validation_code(content: bytes) -> str:

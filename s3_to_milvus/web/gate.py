@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from s3_to_milvus.domain.access import Role
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError
-from s3_to_milvus.web.access import Access, needed_role
+from s3_to_milvus.web.access import CHALLENGE, SNS_DOOR, Access, needed_role
 from s3_to_milvus.web.problems import Problem, problem
 
 __all__ = ["CONTENT_SECURITY_POLICY", "MAX_BODY_BYTES", "Gate", "is_own_name"]
@@ -155,12 +155,12 @@ def _unless_allowed(access: Access, scope: Scope, headers: dict[bytes, str]) -> 
     role, needed = access.role_of(scope, headers), needed_role(scope["method"], path)
     if needed is None or (role is not None and role >= needed):
         return None
-    if needed == Role.EVENTS and access.is_signed(headers):
+    is_signed = access.is_signed(headers) or ((scope["method"], path) == SNS_DOOR and access.is_by_sns(headers))
+    if needed == Role.EVENTS and is_signed:
         return None
     if role is None:
-        challenge = {"WWW-Authenticate": 'Basic realm="s3-to-milvus", charset="UTF-8"'}
         hint = "Send a key as `Authorization: Bearer …`; `s3-to-milvus keys add NAME` makes one."
-        return problem(401, "unauthorized", "This service asks for a key.", hint, headers=challenge)
+        return problem(401, "unauthorized", "This service asks for a key.", hint, headers=CHALLENGE)
     hint = f"It needs the role {needed.name.lower()}."
     return problem(403, "forbidden", f"A key with the role {role.name.lower()} may not do that.", hint)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from s3_to_milvus.adapters.clock import SystemClock
+from s3_to_milvus.adapters.events.sns import Certificates, SnsMessages
 from s3_to_milvus.bootstrap.events import decode_each
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
@@ -41,7 +42,10 @@ def until(is_true: Callable[[], bool], timeout_s: float = 10.0) -> None:
 
 @dataclass
 class FakeApplication:
-    """Behaves as `bootstrap.Application`; ``store`` holds the buckets, an address is ``s3://bucket/prefix``."""
+    """Behaves as `bootstrap.Application`; ``store`` holds the buckets, an address is ``s3://bucket/prefix``.
+
+    ``certificate``: what lies where SNS keeps its certificates.
+    """
 
     data_dir: Path
     host: str = "127.0.0.1"
@@ -53,6 +57,7 @@ class FakeApplication:
     is_started: bool = False
     is_stopped: bool = False
     on_stop: Callable[[], None] = lambda: None
+    certificate: Callable[[str], bytes] = lambda address: b""
 
     def __post_init__(self) -> None:
         self.settings = Settings(data_dir=self.data_dir, host=self.host)
@@ -82,6 +87,10 @@ class FakeApplication:
         if b"away" in content:
             raise Unavailable("SNS cannot be reached.")
         return True
+
+    def signed_by_sns(self, content: bytes) -> bytes:
+        """As `bootstrap.Application`; the certificate comes from the test."""
+        return SnsMessages(self.settings.auth.sns_topics, Certificates(self.certificate)).verified(content)
 
     def open_source(self, uri: str) -> SourceEntry:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")

@@ -160,6 +160,8 @@ def test_made_by_hand_it_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         ("S2M_", "x", "unknown"),
         ("S2M___", "x", "unknown"),
         ("S2M_ZZZ__YYY", "x", "unknown; known: auth, data_dir"),
+        ("S2M_AUTH__SNS_TOPICS", "arn:aws:sns:us-east-1:123456789012:t:7d3c", "the ARN of a topic of SNS is expected"),
+        ("S2M_AUTH__SNS_TOPICS", "arn:aws:sns:s3-us-east-1.evil:123456789012:t", "the ARN of a topic of SNS"),
         ("S2M_DATA_DIR", "~nobody-of-this-name/x", "has no home folder"),
     ],
 )
@@ -209,6 +211,13 @@ def test_one_source_or_many(read: Load, given: str, sources: tuple[str, ...]) ->
 @pytest.mark.parametrize(("given", "kinds"), [("pdf", ("pdf",)), ("pdf, text", ("pdf", "text")), ("none", ())])
 def test_one_adapter_or_many(read: Load, given: str, kinds: tuple[str, ...]) -> None:
     assert read(S2M_PARSER__KIND=given).parser.kind == kinds
+
+
+@pytest.mark.parametrize("given", ["{0}", "{0}, {1}", '["{0}", "{1}"]'])
+def test_one_topic_of_sns_or_many(read: Load, given: str) -> None:
+    topics = ("arn:aws:sns:us-east-1:123456789012:a-1_B", "arn:aws-us-gov:sns:us-gov-west-1:123456789012:b")
+    read_topics = read(S2M_AUTH__SNS_TOPICS=given.format(*topics)).auth.sns_topics
+    assert read_topics == topics[: given.count("{")]
 
 
 def test_an_empty_variable_counts_as_not_set(read: Load) -> None:
