@@ -61,6 +61,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "vector_store": {"milvus": f"{_HERE}.vector_stores.milvus:MilvusVectorStore"},
     "ledger": {"sqlite": f"{_HERE}.ledger.sqlite:SqliteLedger"},
     "journal": {
+        "apprise": f"{_HERE}.journals.apprise:AppriseJournal",
         "log": f"{_HERE}.journals.log:LogJournal",
         "notion": f"{_HERE}.journals.notion:NotionJournal",
         "slack": f"{_HERE}.journals.slack:SlackJournal",

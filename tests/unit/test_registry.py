@@ -112,7 +112,7 @@ def test_in_use_follows_the_settings() -> None:
 
 @pytest.mark.usefixtures("plugin")
 def test_a_plugin_is_found_chosen_and_given_its_options(tmp_path: Path) -> None:
-    assert registry.kinds("journal") == ["log", "notion", "slack", "webhook", "echo", "number", "quiet"]
+    assert registry.kinds("journal") == ["apprise", "log", "notion", "slack", "webhook", "echo", "number", "quiet"]
     environ = {"S2M_JOURNAL__KIND": "echo", "S2M_JOURNAL__ECHO__LOUDNESS": "11"}
     settings = load(environ=environ, folder=tmp_path)
     registry.check(settings)
