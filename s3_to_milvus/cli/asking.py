@@ -7,7 +7,7 @@ import click
 from s3_to_milvus.cli.codes import PERMANENT, RETRYABLE, USAGE
 from s3_to_milvus.cli.desk import Answer, Checked, Desk
 from s3_to_milvus.cli.opening import open_desk
-from s3_to_milvus.cli.output import json_option, note, print_json, print_table, shown, size_of, time_of
+from s3_to_milvus.cli.output import costs, json_option, note, print_json, print_table, shown, size_of, time_of
 from s3_to_milvus.cli.progress import progress
 from s3_to_milvus.errors import ConfigError
 
@@ -190,7 +190,8 @@ def _print_object(found: Answer) -> None:
     click.echo(f"  id        {found['id']}")
     for run in found["timeline"][:10]:
         reason = f": {shown(run['error'])}" if run["error"] else ""
-        click.echo(f"  {time_of(run['started_at'])}  {run['action']} {run['outcome']}{reason}")
+        paid = f" ({costs(run)})" if costs(run) else ""
+        click.echo(f"  {time_of(run['started_at'])}  {run['action']} {run['outcome']}{paid}{reason}")
     for chunk in found["chunks"][:_CHUNKS]:
         click.echo(_indented(chunk["text"]) + "\n")
     if len(found["chunks"]) > _CHUNKS:

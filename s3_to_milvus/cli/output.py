@@ -1,13 +1,14 @@
 """Answers on stdout: JSON for programs, plain lines and tables for people. Everything else goes to stderr."""
 
+import math
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
-__all__ = ["json_option", "note", "print_json", "print_table", "shown", "size_of", "time_of"]
+__all__ = ["costs", "json_option", "note", "print_json", "print_table", "shown", "size_of", "time_of"]
 
 # Control characters could drive the terminal, bidirectional ones could make a name look like another one.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -80,3 +81,22 @@ def size_of(size_bytes: int) -> str:
         if size < 1_000:
             return f"{size:.1f} {unit}"
     return f"{size / 1_000:.1f} TB"
+
+
+def costs(answer: Mapping[str, Any]) -> str:
+    """What paid services charged, of an answer that says so; empty where that is nothing."""
+    tokens, pages, usd = (answer.get(name, 0) for name in ("tokens", "pages", "usd"))
+    told = []
+    if tokens:
+        told.append(f"{tokens:,} token{'' if tokens == 1 else 's'}")
+    if pages:
+        told.append(f"{pages:,} page{'' if pages == 1 else 's'}")
+    if usd:
+        told.append(_dollars(usd))
+    return ", ".join(told)
+
+
+def _dollars(usd: float) -> str:
+    """To the cent, and of less than ten cents two digits."""
+    places = max(2, 1 - math.floor(math.log10(usd)))
+    return f"${usd:,.{places}f}"

@@ -8,7 +8,7 @@ import click
 from s3_to_milvus.cli.codes import code_of_failures
 from s3_to_milvus.cli.desk import Answer, Desk, Synced
 from s3_to_milvus.cli.opening import load_settings, open_desk
-from s3_to_milvus.cli.output import json_option, note, print_json, shown
+from s3_to_milvus.cli.output import costs, json_option, note, print_json, shown
 from s3_to_milvus.cli.progress import progress
 from s3_to_milvus.errors import RemovalGuard
 
@@ -124,7 +124,8 @@ def _print(synced: Synced, *, is_dry_run: bool) -> None:
     states = ("added", "changed", "removed", "unchanged", "failed", "empty")
     numbers = ", ".join(f"{report[state]:,} {state}" for state in states)
     made = "nothing was written" if is_dry_run else f"{report['chunks']:,} chunks, {report['embedded']:,} embedded"
-    click.echo(f"{shown(report['source'])}: {numbers}; {made}; {report['seconds']:.1f} s")
+    paid = f"; {costs(report)}" if costs(report) else ""
+    click.echo(f"{shown(report['source'])}: {numbers}; {made}{paid}; {report['seconds']:.1f} s")
     if not is_dry_run:
         _print_failures(synced)
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from s3_to_milvus.domain.objects import Lane, ObjectRef, ObjectVersion
 from s3_to_milvus.domain.rows import IdRanges
+from s3_to_milvus.domain.usage import Usage
 
 __all__ = [
     "Claim",
@@ -111,6 +112,7 @@ class RunStats:
     embedded: int = 0
     size_bytes: int = 0
     stage_seconds: tuple[tuple[str, float], ...] = ()
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)

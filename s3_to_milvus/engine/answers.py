@@ -176,6 +176,9 @@ def _run(run: Run) -> Answer:
         "chunks": run.stats.chunks,
         "embedded": run.stats.embedded,
         "size_bytes": run.stats.size_bytes,
+        "tokens": run.stats.usage.tokens,
+        "pages": run.stats.usage.pages,
+        "usd": run.stats.usage.usd,
         "stage_seconds": dict(run.stats.stage_seconds),
     }
 

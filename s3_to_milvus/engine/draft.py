@@ -7,8 +7,9 @@ from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.objects import ObjectVersion
 from s3_to_milvus.domain.records import Claim, Outcome, Record, RunStats
 from s3_to_milvus.domain.rows import CollectionSpec, IdRanges
-from s3_to_milvus.engine.observe import StageClock
+from s3_to_milvus.engine.observe import CountedMeter, StageClock
 from s3_to_milvus.engine.reuse import Reuse
+from s3_to_milvus.ports import Meter
 
 __all__ = ["Draft"]
 
@@ -22,6 +23,7 @@ class Draft:
     ``is_forced``: make the rows anew even where the same bytes were indexed before.
     ``warnings`` names what of the document could not be read; the record keeps them as its ``error``, without a code.
     ``error`` set: the attempt failed. ``is_unclean``: rows may exist whose ids nobody knows.
+    ``meter`` adds up what paid services charged for this attempt.
     """
 
     claim: Claim
@@ -43,6 +45,7 @@ class Draft:
     is_same_content: bool = False
     is_forced: bool = False
     clock: StageClock = field(default_factory=StageClock)
+    meter: Meter = field(default_factory=CountedMeter)
 
     def record(self, now: float) -> Record:
         """The record to commit once every chunk is inserted."""
@@ -72,4 +75,5 @@ class Draft:
     @property
     def stats(self) -> RunStats:
         """Costs so far."""
-        return RunStats(self.chunk_count, self.embedded, self.version.size_bytes, self.clock.as_tuple())
+        size_bytes, seconds = self.version.size_bytes, self.clock.as_tuple()
+        return RunStats(self.chunk_count, self.embedded, size_bytes, seconds, self.meter.total)

@@ -65,7 +65,7 @@ class Ingest:
 
     def _parse(self, draft: Draft, readers: Readers, got: Download) -> Reading:
         with stage("parse", draft.clock):
-            reading = Reading(self._parts, readers, got.as_input(draft.claim.ref.file_name))
+            reading = Reading(self._parts, readers, got.as_input(draft.claim.ref.file_name), draft.meter)
         draft.language = reading.document.language
         return reading
 

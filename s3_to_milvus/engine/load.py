@@ -20,6 +20,7 @@ from s3_to_milvus.engine.leases import Leases
 from s3_to_milvus.engine.observe import stage
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import LeaseLost, PermanentError
+from s3_to_milvus.ports import Meter, metered
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -104,11 +105,23 @@ class Load:
         step = self._parts.embedder.max_batch_texts
         for start in range(0, len(missing), step):
             part = missing[start : start + step]
-            with stage("embed", part[0].draft.clock):
-                vectors = self._parts.embedder.embed_documents([item.embedded for item in part])
-            for item, vector in zip(part, vectors, strict=True):
+            for item, vector in zip(part, self._vectors(part), strict=True):
                 item.vector = vector
                 item.draft.embedded += 1
+
+    def _vectors(self, items: list[_Item]) -> "NDArray[float32]":
+        """One request for several documents: each bears its part of what that cost, also where it failed."""
+        meter = Meter()
+        try:
+            with metered(meter), stage("embed", items[0].draft.clock):
+                return self._parts.embedder.embed_documents([item.embedded for item in items])
+        finally:
+            if meter.total:
+                weights: dict[Draft, int] = {}
+                for item in items:
+                    weights[item.draft] = weights.get(item.draft, 0) + len(item.embedded.encode("utf-8", "replace"))
+                for draft, share in zip(weights, meter.total.shared([*weights.values()]), strict=True):
+                    draft.meter.add(share)
 
     def _insert(self, items: list[_Item]) -> None:
         if not items:

@@ -7,7 +7,10 @@ from typing import Self
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = ["EVENTS", "FRESHNESS", "OBJECTS", "RUNS", "StageClock", "log", "stage"]
+from s3_to_milvus.domain.usage import Usage
+from s3_to_milvus.ports import Meter
+
+__all__ = ["EVENTS", "FRESHNESS", "OBJECTS", "RUNS", "CountedMeter", "StageClock", "log", "stage"]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("s3_to_milvus")
 
@@ -19,6 +22,20 @@ FRESHNESS = Histogram(
 RUNS = Counter("s2m_runs_total", "Finished attempts.", ["action", "outcome"])
 EVENTS = Counter("s2m_events_total", "Events taken in.", ["result"])
 OBJECTS = Gauge("s2m_objects", "Objects by state.", ["state"])
+TOKENS = Counter("s2m_usage_tokens_total", "Tokens that services charged.")
+PAGES = Counter("s2m_usage_pages_total", "Pages that services charged.")
+COST = Counter("s2m_usage_usd_total", "What was charged, in US dollars at the prices of the settings.")
+
+
+class CountedMeter(Meter):
+    """A meter whose sums are metrics, too."""
+
+    def add(self, usage: Usage) -> None:
+        """Count it in both places."""
+        super().add(usage)
+        TOKENS.inc(usage.tokens)
+        PAGES.inc(usage.pages)
+        COST.inc(usage.usd)
 
 
 class StageClock:
@@ -35,7 +52,7 @@ class StageClock:
 
     def as_tuple(self) -> tuple[tuple[str, float], ...]:
         """All stages in the order they were entered, rounded to microseconds."""
-        return tuple((name, round(seconds, 6)) for name, seconds in self.seconds.items())
+        return tuple((name, round(seconds, 6)) for name, seconds in list(self.seconds.items()))
 
 
 class stage:

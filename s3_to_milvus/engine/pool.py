@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from s3_to_milvus.domain.records import Failure
+from s3_to_milvus.domain.records import Claim, Failure, RunStats
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.gate import ByteGate
 from s3_to_milvus.engine.leases import Leases
@@ -100,7 +100,13 @@ class WorkerPool:
         late = self._leases.held()
         self._leases.drop(late)
         for claim in late:
-            self._parts.ledger.retry(claim, left, now, now, is_unclean=True, is_charged=False)
+            stats = self._stats_of(claim)
+            self._parts.ledger.retry(claim, left, now, now, is_unclean=True, is_charged=False, stats=stats)
+
+    def _stats_of(self, claim: Claim) -> RunStats:
+        """What a claim that is still in work has cost so far."""
+        found = (worker.stats_of(claim) for worker in self._workers)
+        return next((stats for stats in found if stats is not None), RunStats())
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

@@ -1,16 +1,19 @@
 """Reads a whole document: its blocks, pages that only a reader of pictures can read, and the files inside it."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
 from dataclasses import replace
 
 from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Document
 from s3_to_milvus.domain.pages import page_list
+from s3_to_milvus.engine.observe import CountedMeter
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.readers import Readers
 from s3_to_milvus.errors import PermanentError
-from s3_to_milvus.ports import Parser, ParserInput
+from s3_to_milvus.ports import Meter, Parser, ParserInput, metered
 
 __all__ = ["Reading"]
 
@@ -24,12 +27,17 @@ class Reading:
     A page or an attachment that fails for good fails alone. Where nothing else gave any text, its error is raised.
     """
 
-    def __init__(self, parts: Parts, readers: Readers, source: ParserInput) -> None:
-        """Parses the file itself. Raises what the parser raises, `UnsupportedFormat`."""
+    def __init__(self, parts: Parts, readers: Readers, source: ParserInput, meter: Meter | None = None) -> None:
+        """Parses the file itself. Raises what the parser raises, `UnsupportedFormat`.
+
+        ``meter`` adds up what that costs, and the taking of the blocks.
+        """
         self._parts = parts
         self._readers = readers
+        self._meter = CountedMeter() if meter is None else meter
         self._source = replace(source, passwords=readers.passwords, limits=parts.config.limits)
-        self._document = readers.require(source.media_type).parse(self._source)
+        with metered(self._meter):
+            self._document = readers.require(source.media_type).parse(self._source)
         self._failures: list[PermanentError] = []
         self._attachments = 0
         self.warnings: list[str] = list(self._document.warnings)
@@ -37,9 +45,19 @@ class Reading:
     @property
     def document(self) -> Document:
         """The document with everything in its blocks; they can be taken once."""
-        return replace(self._document, blocks=self._blocks(), unread_pages=(), attachments=())
+        return replace(self._document, blocks=self._metered(), unread_pages=(), attachments=())
 
-    def _blocks(self) -> Iterator[Block]:
+    def _metered(self) -> Iterator[Block]:
+        """The blocks; the meter is at work while one is being made, and not while it is used."""
+        with closing(self._blocks()) as blocks:
+            while True:
+                with metered(self._meter):
+                    block = next(blocks, None)
+                if block is None:
+                    return
+                yield block
+
+    def _blocks(self) -> Generator[Block]:
         chars, limits = 0, self._source.limits
         for block in self._whole(self._source, self._document, depth=0):
             chars += len(block.text) + sum(len(cell) for row in block.rows for cell in row)
@@ -143,7 +161,7 @@ class _Pictures:
         while self._left and len(self._running) < self._ahead:
             page = self._left.popleft()
             wanted = replace(self._source, pages=(page,))
-            self._running.append((page, self._executor.submit(self._reader.parse, wanted)))
+            self._running.append((page, self._executor.submit(copy_context().run, self._reader.parse, wanted)))
         return self._running.popleft()[1].result()
 
     def close(self) -> None:

@@ -11,9 +11,20 @@ from dataclasses import dataclass, replace
 
 from s3_to_milvus.domain.objects import ObjectVersion
 from s3_to_milvus.domain.planning import Reason
-from s3_to_milvus.domain.records import Claim, Commit, Failure, Garbage, Outcome, Record, RunStats, Suspicion
+from s3_to_milvus.domain.records import (
+    Claim,
+    Commit,
+    Failure,
+    Garbage,
+    Outcome,
+    Record,
+    RunStats,
+    SettleState,
+    Suspicion,
+)
 from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, next_step
 from s3_to_milvus.domain.rows import IdRanges
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.leases import Leases
@@ -26,7 +37,10 @@ __all__ = ["Done", "Resolver"]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One finished attempt: action ``add | change | remove | skip``, outcome as the timeline says it."""
+    """One finished attempt: action ``add | change | remove | skip``, outcome as the timeline says it.
+
+    ``retry``: it failed and is tried again. ``lost``: somebody else holds the object now; only its costs are told.
+    """
 
     claim: Claim
     action: str
@@ -122,6 +136,7 @@ class Resolver:
         each.stats = draft.stats
         if draft.error is None and not self._leases.is_live(draft.claim):
             self._delete_own(draft)
+            self._lose(each)
         elif draft.error is None:
             each.record = draft.record(self._parts.clock.now())
             self._pending.append(each)
@@ -156,15 +171,31 @@ class Resolver:
             each.record = self._failed_record(claim, error, version, recipe, failure)
             self._pending.append(each)
             return
-        now = parts.clock.now()
         if isinstance(step, TryAgain):
-            due = now + step.delay_s
-            parts.ledger.retry(claim, failure, now, due, is_unclean=is_unclean, is_charged=step.is_charged)
-            self._tell(each, "retry")
+            if self._is_put_off(each, failure, step, is_unclean=is_unclean):
+                self._tell(each, "retry")
         elif isinstance(step, Hold):
-            due = now + parts.config.hold_s
-            parts.ledger.retry(claim, failure, now, due, is_unclean=is_unclean, is_charged=False)
+            self._is_put_off(each, failure, TryAgain(parts.config.hold_s, is_charged=False), is_unclean=is_unclean)
             self._fatal = error if isinstance(error, FatalError) else None
+        else:
+            self._lose(each)
+
+    def _is_put_off(self, each: _Pending, failure: Failure, step: TryAgain, *, is_unclean: bool) -> bool:
+        """Give the claim back; False where it is not ours any more."""
+        ledger, now = self._parts.ledger, self._parts.clock.now()
+        due, is_charged = now + step.delay_s, step.is_charged
+        state = ledger.retry(
+            each.claim, failure, now, due, is_unclean=is_unclean, is_charged=is_charged, stats=each.stats
+        )
+        if state is SettleState.LOST:
+            self._lose(each)
+        return state is not SettleState.LOST
+
+    def _lose(self, each: _Pending) -> None:
+        """Somebody else holds the object: nothing of this attempt becomes true, but what it cost is not hidden."""
+        if each.stats.usage:
+            self._parts.ledger.note_run(each.claim, each.action, "lost", self._parts.clock.now(), each.stats)
+            self._tell(each, "lost")
 
     def _failed_record(
         self, claim: Claim, error: Exception, version: ObjectVersion, recipe: str, failure: Failure
@@ -199,6 +230,7 @@ class Resolver:
                 lost.add(id(each))
                 if each.draft is not None and not each.draft.is_same_content:
                     self._delete_own(each.draft)
+                self._lose(each)
         return [each for each in ready if id(each) not in lost]
 
     def _clean_up(self, ready: list[_Pending]) -> list[_Pending]:
@@ -276,8 +308,15 @@ class Resolver:
             outcome=outcome,
             chunks=each.stats.chunks,
             embedded=each.stats.embedded,
+            **_paid(each.stats.usage),
         )
         self._listener(Done(claim, each.action, outcome, each.stats))
+
+
+def _paid(usage: Usage) -> dict[str, float]:
+    """What services charged, as fields of a log line; what is nothing is not said."""
+    fields = {"tokens": usage.tokens, "pages": usage.pages, "usd": usage.usd}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _failure_of(error: Exception) -> Failure:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from s3_to_milvus.domain.rows import Hit
+from s3_to_milvus.engine.observe import CountedMeter
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import ConfigError
-from s3_to_milvus.ports import CollectionCounts, Standing
+from s3_to_milvus.ports import CollectionCounts, Standing, metered
 
 __all__ = ["Found", "Searcher"]
 
@@ -46,7 +47,8 @@ class Searcher:
         chosen = [each for each in self._choose(collection) if each.objects]
         if not chosen:
             return []
-        vector = self._parts.embedder.embed_query(query)
+        with metered(CountedMeter()):
+            vector = self._parts.embedder.embed_query(query)
         found: list[tuple[Hit, Found]] = []
         for each in chosen:
             found.extend(self._search_one(each, vector, top))

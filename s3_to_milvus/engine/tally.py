@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sys import intern
 
 from s3_to_milvus.domain.records import Counts
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.resolve import Done
 
 __all__ = ["SyncReport", "Tally"]
@@ -15,6 +16,7 @@ class SyncReport:
     """The state of a source after a sync; every object is counted once, except that ``removed`` are gone.
 
     ``failed`` counts permanent failures, and with them what is still being retried (``retrying``) when the sync ends.
+    ``tokens``, ``pages`` and ``usd`` are what paid services charged for all attempts, those that failed too.
     """
 
     source: str
@@ -26,6 +28,9 @@ class SyncReport:
     empty: int = 0
     chunks: int = 0
     embedded: int = 0
+    tokens: int = 0
+    pages: int = 0
+    usd: float = 0.0
     seconds: float = 0.0
     retrying: int = 0
     plan: tuple[tuple[str, str, str], ...] | None = None
@@ -41,6 +46,7 @@ class Tally:
         self._last: dict[int, str] = {}
         self.chunks = 0
         self.embedded = 0
+        self.usage = Usage()
         self.finished = 0
 
     def take(self, done: Done) -> None:
@@ -49,6 +55,9 @@ class Tally:
         if ref.bucket != self._bucket or not ref.key.startswith(self._prefix):
             return
         with self._lock:
+            self.usage += done.stats.usage
+            if done.outcome == "lost":
+                return
             if done.outcome != "retry":
                 self.finished += 1
                 self.chunks += done.stats.chunks
@@ -77,6 +86,9 @@ class Tally:
             empty=counts.empty,
             chunks=self.chunks,
             embedded=self.embedded,
+            tokens=self.usage.tokens,
+            pages=self.usage.pages,
+            usd=self.usage.usd,
             seconds=round(seconds, 3),
             retrying=retrying,
         )

@@ -12,7 +12,7 @@ from contextlib import closing
 from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.objects import ObjectVersion
 from s3_to_milvus.domain.planning import Reason, Remove, Replace, Skip
-from s3_to_milvus.domain.records import Claim
+from s3_to_milvus.domain.records import Claim, RunStats
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.gate import ByteGate
@@ -45,6 +45,7 @@ class Worker:
         # Around what is ready and what was not begun. Never held while a document is looked at, read or parsed.
         self._lock = threading.RLock()
         self._rest: deque[Claim] = deque()
+        self._drafts: dict[int, Draft] = {}
         self._begun = math.inf
         self._is_relieved = False
         self._held_bytes = 0
@@ -70,7 +71,13 @@ class Worker:
         finally:
             self._give_back_bytes()
             self._leases.drop(claims)
+            self._drafts.clear()
         return len(claims)
+
+    def stats_of(self, claim: Claim) -> RunStats | None:
+        """What a claim that is in work has cost so far; None: it is not in work here. Any thread may ask."""
+        draft = self._drafts.get(claim.run)
+        return None if draft is None else draft.stats
 
     def _alone_if_deadly(self, claims: list[Claim]) -> list[Claim]:
         """An object whose worker died is worked on alone, so that its neighbours are not blamed with it."""
@@ -149,7 +156,7 @@ class Worker:
 
     def _replace(self, claim: Claim, plan: Replace, content: Content, label: str) -> None:
         is_forced = plan.reason is Reason.ROWS_MISSING or claim.is_retry
-        draft = self._ingest.open(claim, content, label, is_forced=is_forced)
+        draft = self._drafts[claim.run] = self._ingest.open(claim, content, label, is_forced=is_forced)
         self._take_bytes(min(content.version.size_bytes, self._parts.config.inline_bytes))
         chunks = self._ingest.read(draft, content, label)
         try:

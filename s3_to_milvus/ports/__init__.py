@@ -9,6 +9,7 @@ from s3_to_milvus.ports.clock import Clock
 from s3_to_milvus.ports.documents import Embedder, Parser, ParserInput, Splitter
 from s3_to_milvus.ports.journal import Journal
 from s3_to_milvus.ports.ledger import CollectionCounts, Ledger, SourceEntry, Standing
+from s3_to_milvus.ports.metering import Meter, metered, spend
 from s3_to_milvus.ports.objects import UNCHANGED, Content, EventSource, ObjectStore, Unchanged
 from s3_to_milvus.ports.tickets import Tickets
 from s3_to_milvus.ports.vectors import VectorStore
@@ -22,6 +23,7 @@ __all__ = [
     "EventSource",
     "Journal",
     "Ledger",
+    "Meter",
     "ObjectStore",
     "Parser",
     "ParserInput",
@@ -31,4 +33,6 @@ __all__ = [
     "Tickets",
     "Unchanged",
     "VectorStore",
+    "metered",
+    "spend",
 ]

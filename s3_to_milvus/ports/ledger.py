@@ -105,11 +105,19 @@ class Ledger(Protocol):
         """
 
     def retry(
-        self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, is_charged: bool
+        self,
+        claim: Claim,
+        failure: Failure,
+        now: float,
+        due: float,
+        *,
+        is_unclean: bool,
+        is_charged: bool,
+        stats: RunStats = RunStats(),
     ) -> SettleState:
-        """Give the claim back for another attempt at ``due``. Unclean: unknown rows may exist, the next claim is a
-        TAKEOVER (a TAKEOVER claim stays one in any case). Not charged: the attempt is not counted. Generation moved:
-        due now.
+        """Give the claim back for another attempt at ``due``; ``stats``: what this one cost. Unclean: unknown rows may
+        exist, the next claim is a TAKEOVER (a TAKEOVER claim stays one in any case). Not charged: the attempt is not
+        counted. Generation moved: due now.
         """
 
     def bury(self, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
@@ -215,7 +223,7 @@ class Ledger(Protocol):
         """Whether there was such a key."""
 
     def note_run(self, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:
-        """Finish a run that makes no commit (skipped, superseded) in the timeline."""
+        """Finish a run that makes no commit (skipped, or lost to another claim) in the timeline."""
 
     def check(self) -> str:
         """As `ObjectStore.check`."""

@@ -185,12 +185,35 @@ class ObjectsAnswer(BaseModel):
     next: str | None
 
 
+class RunLine(BaseModel):
+    """One attempt. Times are epoch seconds; ``finished_at`` null: it runs, or its worker died.
+
+    ``tokens`` and ``pages`` are what paid services charged for, ``usd`` is that at the prices of the settings.
+    """
+
+    run: int
+    action: str
+    outcome: str
+    attempt: int
+    started_at: float
+    finished_at: float | None
+    error_code: str
+    error: str
+    chunks: int
+    embedded: int
+    size_bytes: int
+    tokens: int
+    pages: int
+    usd: float
+    stage_seconds: dict[str, float]
+
+
 class ObjectAnswer(Line):
     """Everything about one object; the newest attempt comes first in the timeline."""
 
     file_name: str
     record: dict[str, Any] | None
-    timeline: list[dict[str, Any]]
+    timeline: list[RunLine]
     chunks: list[dict[str, Any]]
 
 

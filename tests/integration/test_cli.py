@@ -1,6 +1,7 @@
 """Commands in this process, over an application of fakes that outlasts each of them."""
 
 import json
+import re
 import signal
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +17,17 @@ from s3_to_milvus.bootstrap.datalock import DataLock
 from s3_to_milvus.cli import direct
 from s3_to_milvus.cli.main import main
 from s3_to_milvus.domain.retrying import RetryPolicy
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.parts import EngineConfig
 from s3_to_milvus.errors import Unauthorized
 from s3_to_milvus.settings import Settings
 from tests.support.application import BUCKET, FakeApplication
 
 SOURCE = "s3://docs/"
-SYNC_KEYS = {"source", "added", "changed", "removed", "unchanged", "failed", "empty", "chunks", "embedded", "seconds"}
+SYNC_KEYS = {
+    *("source", "added", "changed", "removed", "unchanged", "failed", "empty", "chunks", "embedded", "seconds"),
+    *("tokens", "pages", "usd"),
+}
 HIT_KEYS = {"score", "text", "bucket", "key", "file_name", "collection", "chunk_no", "page", "heading"}
 CONFIG = EngineConfig(workers=2, scan_interval_s=3600, retry=RetryPolicy(base_s=0.01, cap_s=0.02))
 
@@ -37,10 +42,12 @@ class World:
         self.first = FakeApplication(data_dir, config=CONFIG)
         self.store = self.first.store
         self.put = self.first.put
+        self.charge = Usage()
 
     def build(self, settings: Settings, sources: Sequence[str] | None = None) -> FakeApplication:
         lock = DataLock(self.data_dir)
         made = replace(self.first)
+        made.mirror.parts.embedder.charge = self.charge  # type: ignore[attr-defined] # it is a fake
         made.on_stop = lock.release
         return made
 
@@ -108,6 +115,21 @@ def test_people_read_plain_lines(world: World, run: Run) -> None:
     assert "state     indexed" in shown
     assert "연차휴가는 15일이다." in shown
     assert run("check").stdout == "in sync\n"
+
+
+def test_what_services_charged_is_shown_and_nothing_where_they_charged_nothing(world: World, run: Run) -> None:
+    world.put("free.md", "hello")
+    assert re.search(r"; 1 chunks, 1 embedded; \d+\.\d s\n$", run("sync", SOURCE).stdout)
+    world.charge = Usage.of(tokens=1_234, pages=1, usd=0.0123)
+    world.put("dear.md", "other")
+    assert "; 1 chunks, 1 embedded; 1,234 tokens, 1 page, $0.012; " in run("sync", SOURCE).stdout
+    assert "  add indexed (1,234 tokens, 1 page, $0.012)\n" in run("show", "dear.md").stdout
+    assert "  add indexed\n" in run("show", "free.md").stdout
+    (attempt,) = _json(run("show", "dear.md", "--json"))["timeline"]
+    assert (attempt["tokens"], attempt["pages"], attempt["usd"]) == (1_234, 1, 0.0123)
+    world.put("dear.md", "again")
+    report = _json(run("sync", SOURCE, "--json"))
+    assert (report["tokens"], report["pages"], report["usd"]) == (1_234, 1, 0.0123)
 
 
 def test_a_dry_run_shows_the_difference_and_writes_nothing(world: World, run: Run) -> None:

@@ -102,6 +102,7 @@ def test_sync(service: Announcing, run: Run) -> None:
     result = run("sync", SOURCE, "--json")
     report = _json(result)
     keys = {"source", "added", "changed", "removed", "unchanged", "failed", "empty", "chunks", "embedded", "seconds"}
+    keys |= {"tokens", "pages", "usd"}
     assert (result.exit_code, set(report), report["added"], report["failed"]) == (6, keys, 1, 1)
     assert "docs/broken.md: the file says that it is damaged" in run("sync", SOURCE).stderr
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from s3_to_milvus.adapters.ledger.sqlite import migrate as migrating
 from s3_to_milvus.adapters.ledger.sqlite import statements as sql
 from s3_to_milvus.adapters.ledger.sqlite.failures import translated
 from s3_to_milvus.domain.objects import Lane, ObjectRef
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import (
     ConfigError,
     FatalError,
@@ -22,7 +24,7 @@ from s3_to_milvus.errors import (
     S3ToMilvusError,
     Unavailable,
 )
-from s3_to_milvus.testing.contracts.ledger_tools import A, B, Desk, T
+from s3_to_milvus.testing.contracts.ledger_tools import STATS, A, B, Desk, T
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,6 +108,17 @@ def test_an_older_file_is_migrated_and_keeps_what_it_knows(opened: Opener, monke
         (len(known) + 1, "colour"),
     ]
     Desk(opened()).index(B)
+
+
+def test_runs_that_were_written_before_costs_were_are_read(opened: Opener, path: Path) -> None:
+    desk = Desk(opened())
+    desk.index(A)
+    desk.index(B)
+    with _plain(path) as plain:
+        old = """UPDATE runs SET stats = '[3,2,10,[["parse",0.5],["embed",0.25]]]' """
+        plain.execute(f"{old} WHERE run < (SELECT max(run) FROM runs)")
+        plain.commit()
+    assert [run.stats for run in reversed(desk.ledger.runs())] == [replace(STATS, usage=Usage()), STATS]
 
 
 def test_a_migration_that_fails_changes_nothing(opened: Opener, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

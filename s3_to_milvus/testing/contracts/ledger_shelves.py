@@ -8,9 +8,10 @@ import pytest
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import Commit, Outcome, RunStats
 from s3_to_milvus.domain.rows import CollectionSpec
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import SchemaMismatch
 from s3_to_milvus.ports import Ledger, SourceEntry
-from s3_to_milvus.testing.contracts.ledger_tools import A, B, Desk, T
+from s3_to_milvus.testing.contracts.ledger_tools import BROKEN, STATS, A, B, Desk, T
 
 __all__ = ["LedgerShelvesContract"]
 
@@ -65,11 +66,30 @@ class LedgerShelvesContract:
         done, died, failed = desk.ledger.runs(A)
         assert (done.run, done.action, done.outcome, done.attempt) == (heir.run, "replace", "indexed", 3)
         assert (done.started_at, done.finished_at) == (T + 100, T + 103)
-        assert done.stats == RunStats(3, 2, 10, (("parse", 0.5), ("embed", 0.25)))
+        assert done.stats == STATS
         assert (died.finished_at, died.attempt) == (None, 2)
         assert (failed.outcome, failed.error_code, failed.finished_at) == ("failed", "unavailable", T + 1)
         assert desk.ledger.runs(limit=2) == [done, died]
         assert desk.ledger.runs(B) == []
+
+    def test_the_timeline_tells_what_failed_and_lost_attempts_cost(self, desk: Desk) -> None:
+        desk.observe(A)
+        first = desk.take_one()
+        paid = RunStats(usage=Usage(tokens=30, nano_usd=7))
+        desk.ledger.retry(first, BROKEN, T + 1, T + 2, is_unclean=False, is_charged=True, stats=paid)
+        zombie = desk.take_one(T + 2)
+        heir = desk.take_one(T + 100)
+        lost = RunStats(1, 1, 10, (), Usage(pages=3))
+        desk.ledger.retry(zombie, BROKEN, T + 101, T + 102, is_unclean=False, is_charged=True, stats=paid)
+        desk.ledger.note_run(zombie, "add", "lost", T + 101, lost)
+        desk.commit(heir, now=T + 102)
+        desk.ledger.retry(heir, BROKEN, T + 103, T + 104, is_unclean=False, is_charged=True, stats=paid)
+        assert [(run.run, run.outcome, run.stats) for run in desk.ledger.runs(A)] == [
+            (heir.run, "indexed", STATS),
+            (zombie.run, "lost", lost),
+            (first.run, "failed", paid),
+        ]
+        assert desk.outbox() == ["indexed"]
 
     def test_the_timeline_of_one_object_is_bounded(self, desk: Desk) -> None:
         desk.index(B)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from s3_to_milvus.domain.objects import Lane, ObjectRef, ObjectVersion
 from s3_to_milvus.domain.records import Claim, Commit, Failure, Outcome, Record, RunStats, SettleState
 from s3_to_milvus.domain.rows import IdRanges
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.ports import Ledger
 
-__all__ = ["BROKEN", "HOSTILE_KEYS", "LEASE_S", "RECHECK_S", "A", "B", "Desk", "T", "ids_of_run"]
+__all__ = ["BROKEN", "HOSTILE_KEYS", "LEASE_S", "RECHECK_S", "STATS", "A", "B", "Desk", "T", "ids_of_run"]
 
 A = ObjectRef("docs", "보고서/2024.txt")
 B = ObjectRef("docs", "plain.txt")
@@ -15,6 +16,7 @@ T = 1_700_000_000.0
 LEASE_S = 60.0
 RECHECK_S = 300.0
 BROKEN = Failure("unavailable", "Milvus did not answer", "Wait.")
+STATS = RunStats(3, 2, 10, (("parse", 0.5), ("embed", 0.25)), Usage(tokens=1_200, pages=4, nano_usd=40_156_000))
 # NFC and NFD twins, an undecodable name, NUL and control characters, quotes, slashes, emoji, 1,024 bytes.
 HOSTILE_KEYS = (
     " ",
@@ -82,8 +84,7 @@ class Desk:
     def commit(self, claim: Claim, outcome: Outcome = Outcome.INDEXED, now: float = T, etag: str = "v1") -> Record:
         """Commit what the claim's run made."""
         record = self.record(claim, outcome, etag=etag)
-        stats = RunStats(3, 2, 10, (("parse", 0.5), ("embed", 0.25)))
-        assert self.ledger.commit([Commit(claim, record, "replace", stats)], now) == [True]
+        assert self.ledger.commit([Commit(claim, record, "replace", STATS)], now) == [True]
         return record
 
     def settle(self, claim: Claim, now: float = T) -> SettleState:

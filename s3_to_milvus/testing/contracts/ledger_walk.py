@@ -7,13 +7,14 @@ from typing import Any
 from s3_to_milvus.domain.objects import Lane, ObjectRef
 from s3_to_milvus.domain.records import Claim, Commit, Outcome, Run, RunStats
 from s3_to_milvus.domain.rows import CollectionSpec
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.ports import Ledger
 from s3_to_milvus.testing.contracts.ledger_tools import BROKEN, LEASE_S, RECHECK_S, Desk, T
 from s3_to_milvus.testing.fakes.ledger import MemoryLedger
 
 __all__ = ["Walk"]
 
-_STATS = RunStats(1, 1, 1, (("parse", 0.5),))
+_STATS = RunStats(1, 1, 1, (("parse", 0.5),), Usage(7, 2, 90))
 
 
 @dataclass
@@ -121,7 +122,11 @@ class Walk:
 
     def retry(self) -> None:
         """One, in every flavour."""
-        flags = {"is_unclean": self.random.random() < 0.3, "is_charged": self.random.random() < 0.7}
+        flags: dict[str, Any] = {
+            "is_unclean": self.random.random() < 0.3,
+            "is_charged": self.random.random() < 0.7,
+            "stats": self.random.choice((RunStats(), _STATS)),
+        }
         due = self.now + self.random.choice((0.0, 5.0, 100.0))
         for real, model in self.some_claims(1):
             self.trace.append(f"retry {real.run} {due} {flags}")

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s3_to_milvus.domain.recipe import fingerprint_of
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import Rejected
+from s3_to_milvus.ports import spend
 
 __all__ = ["REFUSED", "FakeEmbedder"]
 
@@ -20,7 +22,7 @@ class FakeEmbedder:
 
     ``script`` holds, call by call of `embed_documents`, an error to raise or None; once it is empty, all goes well.
     ``calls`` keeps the texts of every call, also of those that failed. ``name`` makes another model: other
-    fingerprint, other vectors.
+    fingerprint, other vectors. ``charge`` is spent for each call, also where it fails.
     """
 
     kind = "fake"
@@ -33,10 +35,12 @@ class FakeEmbedder:
         *,
         refused: str = REFUSED,
         name: str = "fake-1",
+        charge: Usage = Usage(),
     ) -> None:
         self.dim = dim
         self.max_batch_texts = max_batch_texts
         self.refused = refused
+        self.charge = charge
         self.fingerprint = fingerprint_of("fake", name, str(dim))
         self.calls: list[tuple[str, ...]] = []
         self.script = list(script)
@@ -53,6 +57,7 @@ class FakeEmbedder:
         with self._lock:
             self.calls.append(tuple(texts))
             error = self.script.pop(0) if self.script else None
+        spend(self.charge)
         if error is not None:
             raise error
         if any(self.refused in text for text in texts):
@@ -64,6 +69,7 @@ class FakeEmbedder:
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """See `ports.Embedder`: the vector of the document with the same text."""
+        spend(self.charge)
         return self._vector(text)
 
     def check(self) -> str:

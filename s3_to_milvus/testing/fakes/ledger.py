@@ -154,14 +154,22 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
 
     @locked
     def retry(
-        self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, is_charged: bool
+        self,
+        claim: Claim,
+        failure: Failure,
+        now: float,
+        due: float,
+        *,
+        is_unclean: bool,
+        is_charged: bool,
+        stats: RunStats = _NOTHING,
     ) -> SettleState:
         """As `Ledger.retry`."""
         held = self._held(claim)
         if held is None:
             return SettleState.LOST
         work = held[1]
-        self._finish(claim, "retry", "failed", now, failure)
+        self._finish(claim, "retry", "failed", now, failure, stats)
         work.attempts -= 0 if is_charged else 1
         if is_unclean:
             work.suspicion = Suspicion.TAKEOVER

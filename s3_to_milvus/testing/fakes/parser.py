@@ -4,8 +4,9 @@ import re
 
 from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.domain.formats import Format
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import ParserCrashed, Unavailable, UnreadableDocument
-from s3_to_milvus.ports import ParserInput
+from s3_to_milvus.ports import ParserInput, spend
 
 __all__ = ["CRASH", "FAIL_PERMANENT", "FAIL_TRANSIENT", "FakeParser"]
 
@@ -15,7 +16,10 @@ CRASH = b"%CRASH"
 
 
 class FakeParser:
-    """Reads UTF-8 text, a paragraph between blank lines each. A marker anywhere in the file raises its error."""
+    """Reads UTF-8 text, a paragraph between blank lines each. A marker anywhere in the file raises its error.
+
+    ``charge`` is spent for each file, also where it fails.
+    """
 
     kind = "fake"
     page_media_types: frozenset[str] = frozenset()
@@ -25,10 +29,12 @@ class FakeParser:
         self.media_types = media_types
         self.fingerprint = fingerprint
         self.calls = 0
+        self.charge = Usage()
 
     def parse(self, source: ParserInput) -> Document:
         """See `ports.Parser`."""
         self.calls += 1
+        spend(self.charge)
         data = source.data if source.data is not None else source.path.read_bytes() if source.path else b""
         if FAIL_PERMANENT in data:
             raise UnreadableDocument("the file says that it is damaged")

@@ -134,10 +134,8 @@ class _SkipKnown(_Proxy):
 class _CleanRetry(_Proxy):
     """An insert whose end nobody knows counts as clean."""
 
-    def retry(
-        self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, is_charged: bool
-    ) -> Any:
-        return self._inner.retry(claim, failure, now, due, is_unclean=False, is_charged=is_charged)
+    def retry(self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, **more: Any) -> Any:
+        return self._inner.retry(claim, failure, now, due, is_unclean=False, **more)
 
 
 class _NoRecheck(_Proxy):

@@ -39,6 +39,9 @@ def test_a_sync_is_a_job_with_the_report_of_the_command(application: FakeApplica
         "empty",
         "chunks",
         "embedded",
+        "tokens",
+        "pages",
+        "usd",
         "seconds",
     }
     assert set(job["report"]) == expected

@@ -8,7 +8,7 @@ import pytest
 
 from s3_to_milvus.cli.codes import code_of, code_of_failures
 from s3_to_milvus.cli.desk import Step
-from s3_to_milvus.cli.output import print_json, print_table, shown, size_of
+from s3_to_milvus.cli.output import costs, print_json, print_table, shown, size_of
 from s3_to_milvus.cli.progress import Lines
 from s3_to_milvus.cli.remote import error_of
 from s3_to_milvus.engine.answers import problem_of
@@ -54,6 +54,27 @@ def test_an_error_comes_back_from_the_service_as_it_was() -> None:
     assert (guard.removals, guard.indexed, guard.message, guard.hint) == (70, 90, "much", RemovalGuard.default_hint)
     assert error_of({"code": "never heard of", "message": "m", "hint": "h"}).message == "m"
     assert code_of(error_of({"code": "defect", "message": "m"})) == 7
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [
+        (1_234.5, "$1,234.50"),
+        (0.5, "$0.50"),
+        (0.1, "$0.10"),
+        (0.03, "$0.030"),
+        (0.000_13, "$0.00013"),
+        (1e-9, "$0.0000000010"),
+        (0, ""),
+    ],
+)
+def test_small_sums_are_shown_too(usd: float, text: str) -> None:
+    assert costs({"tokens": 0, "pages": 0, "usd": usd}) == text
+
+
+def test_costs_leave_out_what_is_nothing() -> None:
+    assert costs({"tokens": 1, "pages": 2_000, "usd": 0}) == "1 token, 2,000 pages"
+    assert costs({}) == ""
 
 
 def test_a_name_cannot_drive_the_terminal() -> None:

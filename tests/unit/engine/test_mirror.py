@@ -13,11 +13,12 @@ from s3_to_milvus.adapters.clock import SystemClock
 from s3_to_milvus.domain.objects import ObjectEvent, ObjectRef
 from s3_to_milvus.domain.records import ObjectState, Suspicion
 from s3_to_milvus.domain.retrying import RetryPolicy
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import EngineConfig
 from s3_to_milvus.engine.tally import SyncReport
 from s3_to_milvus.errors import RemovalGuard, Unauthorized, Unavailable, UnreadableDocument
-from s3_to_milvus.ports import SourceEntry
+from s3_to_milvus.ports import SourceEntry, spend
 from s3_to_milvus.testing.fakes.parser import FAIL_TRANSIENT, FakeParser
 from tests.support.application import until
 from tests.unit.engine.house import BUCKET, House
@@ -65,6 +66,7 @@ class Gated(FakeParser):
             self.refused += 1
             raise error
         if source.file_name.startswith("slow"):
+            spend(self.charge)
             self.is_waiting.set()
             assert self.gate.wait(30)
         return super().parse(source)
@@ -292,6 +294,7 @@ def test_nobody_waits_for_a_slow_neighbour(make: Make, workers: int):
 
 def test_stopping_hands_back_what_is_in_work_and_nobody_writes_afterwards(make: Make):
     running = make(stop_s=0.3)
+    running.parser.charge = Usage(pages=3)
     slow = running.put("slow.txt", "late words")
     waiting = running.put("zz.txt", "words")
     running.mirror.take([ObjectEvent(slow)])
@@ -301,6 +304,7 @@ def test_stopping_hands_back_what_is_in_work_and_nobody_writes_afterwards(make: 
     assert time.monotonic() - started < 1.5
     status = running.house.ledger.status(slow)
     assert (status.state, status.attempts) == (ObjectState.WAITING, 0)
+    assert [run.stats.usage for run in running.house.ledger.runs(slow)] == [Usage(pages=3)]
     running.parser.gate.set()
     until(lambda: not running.mirror.pool.is_busy)
     assert running.house.texts() == [], "the worker that woke up late wrote"

@@ -3,6 +3,7 @@
 import logging
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -11,7 +12,9 @@ from s3_to_milvus.adapters.embedders.openai.answers import tokens_of, vectors_of
 from s3_to_milvus.adapters.embedders.openai.batching import token_bound
 from s3_to_milvus.adapters.embedders.openai.failures import translated
 from s3_to_milvus.adapters.pacing import Flight, Pace
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import Unauthorized
+from s3_to_milvus.ports import spend
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -23,7 +26,10 @@ _CONNECT_S = 10.0
 
 
 class Client:
-    """Threads share it. It never repeats a request by itself: that is the queue's work, which knows what else waits."""
+    """Threads share it. It never repeats a request by itself: that is the queue's work, which knows what else waits.
+
+    ``price_of`` a model: US dollars for a million tokens.
+    """
 
     def __init__(
         self,
@@ -36,12 +42,14 @@ class Client:
         requests_per_minute: int,
         tokens_per_minute: int,
         timeout_s: float,
+        price_of: Callable[[str], float],
     ) -> None:
         self._api_key = api_key
         self._base_url = base_url
         self._dim = dim
         self._more = {} if dimensions is None else {"dimensions": dimensions}
         self._timeout_s = timeout_s
+        self._price_of = price_of
         self._requests, self._tokens = Pace(requests_per_minute), Pace(tokens_per_minute)
         self._flight = Flight(concurrency)
         self._lock = threading.Lock()
@@ -60,11 +68,12 @@ class Client:
                 answer = sdk.embeddings.create(model=model, input=texts, encoding_format="base64", **self._more)
             except Exception as exc:
                 raise translated(exc) from exc
+        tokens = tokens_of(answer)
         with self._lock:
             self.requests_made += 1
-            tokens = tokens_of(answer)
             self.tokens_used += tokens
             self._bound_used += bound if tokens else 0
+        spend(Usage.of(tokens=tokens, usd=tokens * self._price_of(model) / 1e6))
         return vectors_of(answer, len(texts), self._dim)
 
     def _tokens_per_byte(self) -> float:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,6 +31,12 @@ _DIMENSIONS = {
     "embedding-query": 4_096,
     "embedding-passage": 4_096,
 }
+_HOME = "api.openai.com"
+_PER_MILLION_TOKENS = {  # US dollars: https://platform.openai.com/docs/pricing
+    "text-embedding-3-large": 0.13,
+    "text-embedding-3-small": 0.02,
+    "text-embedding-ada-002": 0.10,
+}
 _BLANK = "."  # the API refuses empty texts; a blank one gets the vector of a full stop
 _SMALLEST_WINDOW = 64  # bytes; a server that calls less too long means something else
 _KEPT_BYTES = 32 * 2**20
@@ -46,7 +53,7 @@ class OpenAIEmbedder:
     kind = "openai"
 
     class Options(BaseModel):
-        """Models, limits of the API, and our own. ``dim`` is needed for models that we do not know."""
+        """Models, limits of the API, prices, and our own. ``dim`` is needed for models that we do not know."""
 
         model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,6 +72,12 @@ class OpenAIEmbedder:
         concurrency: int = Field(default=4, ge=1, le=64)
         requests_per_minute: int = Field(default=0, ge=0)
         tokens_per_minute: int = Field(default=0, ge=0)
+        price_per_million_tokens: float | None = Field(
+            default=None,
+            ge=0,
+            description="US dollars. None: 0.13 for `text-embedding-3-large`, 0.02 for `text-embedding-3-small`, 0.10 "
+            "for `text-embedding-ada-002` at OpenAI's own address; 0 for all others.",
+        )
         timeout_s: float = Field(default=60.0, gt=0)
 
     def __init__(self, options: Options) -> None:
@@ -92,6 +105,7 @@ class OpenAIEmbedder:
             requests_per_minute=options.requests_per_minute,
             tokens_per_minute=options.tokens_per_minute,
             timeout_s=options.timeout_s,
+            price_of=self._price_of,
         )
         self._kept = Kept(_KEPT_BYTES)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="s2m-embed")
@@ -119,6 +133,11 @@ class OpenAIEmbedder:
         """Embed one word."""
         self.embed_query("check")
         return f"{self._document_model} at {self._host} answers, {self.dim} dimensions."
+
+    def _price_of(self, model: str) -> float:
+        if (given := self._options.price_per_million_tokens) is not None:
+            return given
+        return _PER_MILLION_TOKENS.get(model, 0.0) if self._host == _HOME else 0.0
 
     def _embedded(self, texts: Sequence[str], model: str, prefix: str) -> "NDArray[float32]":
         import numpy as np
@@ -169,7 +188,8 @@ class OpenAIEmbedder:
         if len(works) == 1:
             found = [outcome(works[0][1])]
         else:
-            found = [each.result() for each in [self._threads.submit(outcome, work) for _, work in works]]
+            running = [self._threads.submit(copy_context().run, outcome, work) for _, work in works]
+            found = [each.result() for each in running]
         failures = []
         for (places, _), each in zip(works, found, strict=True):
             if isinstance(each, S3ToMilvusError):

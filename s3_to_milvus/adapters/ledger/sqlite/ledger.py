@@ -86,12 +86,19 @@ class SqliteLedger:
         return self._writer.run(lambda txn: resolution.settle(txn, claims, now, recheck_s)) if claims else []
 
     def retry(
-        self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, is_charged: bool
+        self,
+        claim: Claim,
+        failure: Failure,
+        now: float,
+        due: float,
+        *,
+        is_unclean: bool,
+        is_charged: bool,
+        stats: RunStats = RunStats(),
     ) -> SettleState:
         """As `Ledger.retry`."""
-        return self._writer.run(
-            lambda txn: resolution.retry(txn, claim, failure, now, due, is_unclean=is_unclean, is_charged=is_charged)
-        )
+        flags = {"is_unclean": is_unclean, "is_charged": is_charged}
+        return self._writer.run(lambda txn: resolution.retry(txn, claim, failure, now, due, stats, **flags))
 
     def bury(self, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
         """As `Ledger.bury`. Garbage stays known: to delete it twice does no harm, to forget it would."""

@@ -160,13 +160,21 @@ def _forget(txn: Transaction, held: _Held, run: int) -> None:
 
 
 def retry(
-    txn: Transaction, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, is_charged: bool
+    txn: Transaction,
+    claim: Claim,
+    failure: Failure,
+    now: float,
+    due: float,
+    stats: RunStats,
+    *,
+    is_unclean: bool,
+    is_charged: bool,
 ) -> SettleState:
     """As `Ledger.retry`."""
     held = _held(txn, claim)
     if held is None:
         return SettleState.LOST
-    _finish(txn, claim, "retry", "failed", now, failure)
+    _finish(txn, claim, "retry", "failed", now, failure, stats)
     suspicion = _TAKEOVER if is_unclean else held.suspicion
     attempts = held.attempts - (0 if is_charged else 1)
     _let_go(txn, claim, held, _handed_back(held, now if held.is_moved else due, attempts, suspicion, failure))

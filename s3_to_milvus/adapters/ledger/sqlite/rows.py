@@ -18,6 +18,7 @@ from s3_to_milvus.domain.records import (
     Suspicion,
 )
 from s3_to_milvus.domain.rows import IdRanges
+from s3_to_milvus.domain.usage import Usage
 
 __all__ = [
     "LANES",
@@ -210,10 +211,12 @@ def status_of(columns: _Columns) -> ObjectStatus:
 
 
 def stats_json(stats: RunStats) -> str | None:
-    """Compact JSON; None for no stats."""
+    """Compact JSON; None for no stats. What was paid comes last, where anything was: older rows have none."""
     if stats == _NO_STATS:
         return None
     values = [stats.chunks, stats.embedded, stats.size_bytes, stats.stage_seconds]
+    if usage := stats.usage:
+        values.append([usage.tokens, usage.pages, usage.nano_usd])
     return _compact(values)
 
 
@@ -237,8 +240,9 @@ def run_of(columns: _Columns) -> Run:
 def _stats_of(text: str | None) -> RunStats:
     if text is None:
         return _NO_STATS
-    chunks, embedded, size_bytes, stages = json.loads(text)
-    return RunStats(chunks, embedded, size_bytes, tuple((name, seconds) for name, seconds in stages))
+    chunks, embedded, size_bytes, stages, *paid = json.loads(text)
+    usage = Usage(*paid[0]) if paid else Usage()
+    return RunStats(chunks, embedded, size_bytes, tuple((name, seconds) for name, seconds in stages), usage)
 
 
 def entry_of(columns: _Columns) -> JournalEntry:

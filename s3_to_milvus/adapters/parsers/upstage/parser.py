@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -18,8 +19,9 @@ from s3_to_milvus.domain.formats import Format, media_types_of
 from s3_to_milvus.domain.media import PDF
 from s3_to_milvus.domain.pages import page_list
 from s3_to_milvus.domain.recipe import fingerprint_of
+from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import DocumentTooLarge, UnreadableDocument
-from s3_to_milvus.ports import Parser, ParserInput, Tickets
+from s3_to_milvus.ports import Parser, ParserInput, Tickets, spend
 
 __all__ = ["UpstageParser"]
 
@@ -27,6 +29,10 @@ _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIB = 1 << 20
 _MAX_HELD = 1_000
 _PICTURES = ("figure", "chart")
+_HOME = "api.upstage.ai"
+# US dollars. Which pages ``auto`` reads as ``enhanced`` no answer says: it is at most this.
+_PER_PAGE = {"standard": 0.01, "enhanced": 0.03, "auto": 0.03}
+_PAID = "paid"  # stands behind a request's id once its pages are counted
 _NAMES = {
     PDF: "document.pdf",
     "image/jpeg": "image.jpg",
@@ -89,7 +95,7 @@ class UpstageParser:
     kind = "upstage"
 
     class Options(BaseModel):
-        """The service's parameters by its own names, and its limits."""
+        """The service's parameters by its own names, its limits, and its price."""
 
         model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -106,6 +112,12 @@ class UpstageParser:
         part_pages: int = Field(default=1_000, ge=1)
         image_mb: int = Field(default=40, ge=1)
         requests_per_second: float = Field(default=2.0, gt=0)
+        price_per_page: float | None = Field(
+            default=None,
+            ge=0,
+            description="US dollars. None: 0.01 in the mode `standard`, 0.03 in `enhanced` and (at most) in `auto`; 0 "
+            "at addresses that are not Upstage's own.",
+        )
         timeout_s: float = Field(default=300.0, gt=0)
         patience_s: float = Field(default=60.0, gt=0)
         poll_s: float = Field(default=5.0, gt=0)
@@ -156,7 +168,7 @@ class UpstageParser:
         # Pages without text are pictures, and ``auto`` reads the text of a PDF only.
         self._with_ocr = {**self._fields, "ocr": "force"}
         self._held = _Held()
-        self._unpaid: set[str] = set()
+        self._price = _price_of(given.api_url, given.mode) if given.price_per_page is None else given.price_per_page
         self.fingerprint = fingerprint_of("upstage-2", *self._fields.values(), str(given.keep_headers))
         self._lock = threading.Lock()
         self.pages_used = 0
@@ -215,6 +227,11 @@ class UpstageParser:
         """What one file that is sent gives."""
         read = _Read([], [], set())
         answers, is_paid = self._answers(part)
+        read.pages = sum(_pages_charged(answer) for _, _, answer in answers)
+        if is_paid:
+            with self._lock:
+                self.pages_used += read.pages
+            spend(Usage.of(pages=read.pages, usd=read.pages * self._price))
         for first, last, answer in answers:
             if answer is None:
                 missing = [_page_in(part.pages, number) for number in range(first, last + 1)]
@@ -228,12 +245,6 @@ class UpstageParser:
             if "elements" not in answer:
                 read.known.update(part.pages)
             read.blocks += blocks_of(answer, numbers, keep_margins=self._options.keep_headers)
-            usage = answer.get("usage")
-            count = usage.get("pages") if isinstance(usage, dict) else None
-            read.pages += count if isinstance(count, int) else 0
-        if is_paid:
-            with self._lock:
-                self.pages_used += read.pages
         return read
 
     def _answers(self, part: _Part) -> tuple[list[_Answer], bool]:
@@ -258,24 +269,35 @@ class UpstageParser:
         return self._submitted(key, part, data)
 
     def _submitted(self, key: str, part: _Part, data: bytes) -> tuple[list[_Answer], bool]:
-        request_id = self._tickets.ticket(key)
-        if request_id is None:
+        request_id = (self._tickets.ticket(key) or "").partition(" ")[0]
+        if not request_id:
             request_id = self._client.submit(part.name, data, part.fields)
             self._tickets.put_ticket(key, request_id)
-            with self._lock:
-                self._unpaid.add(request_id)
         try:
             # The ticket stays: until the rows stand, a crash would ask for the same document again.
             found = list(self._client.results(request_id, self._options.patience_s, self._options.poll_s))
         except (Forgotten, UnreadableDocument):
             self._tickets.drop_ticket(key)
             raise
-        if any(answer is None for _, _, answer in found):
-            self._tickets.drop_ticket(key)
         with self._lock:
-            is_paid = request_id in self._unpaid
-            self._unpaid.discard(request_id)
+            is_paid = self._tickets.ticket(key) == request_id
+            if any(answer is None for _, _, answer in found):
+                self._tickets.drop_ticket(key)
+            elif is_paid:
+                self._tickets.put_ticket(key, f"{request_id} {_PAID}")
         return found, is_paid
+
+
+def _price_of(url: str, mode: str) -> float:
+    """Of a page; 0 where somebody else answers."""
+    return _PER_PAGE[mode] if urlsplit(url.strip() or f"https://{_HOME}").hostname == _HOME else 0.0
+
+
+def _pages_charged(answer: dict[str, Any] | None) -> int:
+    """As an answer says it."""
+    usage = answer.get("usage") if answer else None
+    count = usage.get("pages") if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and count > 0 else 0
 
 
 def _reader(each: Attachment) -> Callable[[], bytes]:
