@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from s3_to_milvus.domain.objects import ObjectEvent
+from s3_to_milvus.engine.delivery import Delivery
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.observe import OBJECTS, log
 from s3_to_milvus.errors import RemovalGuard, S3ToMilvusError
@@ -15,9 +16,6 @@ from s3_to_milvus.ports import EventSource, Journal, SourceEntry
 
 __all__ = ["Service"]
 
-_OUTBOX_BATCH = 100
-_OUTBOX_IDLE_S = 1.0
-_OUTBOX_LATER_S = 30.0
 _JOIN_S = 0.5
 _MEASURE_S = 5.0
 _FAILED_S = 1.0
@@ -32,7 +30,8 @@ class Service:
         self.mirror = mirror
         self.sources = sources
         self._events = list(events)
-        self._journal = journal
+        parts = mirror.parts
+        self._delivery = Delivery(parts.ledger, parts.clock, journal, self._warn_of_journal)
         self._stop = threading.Event()
         self._scan_lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -45,7 +44,7 @@ class Service:
         for source in self._events:
             self._spawn(f"s2m-events-{source.kind}", partial(self._watch, source))
         self._spawn("s2m-scan", self._scan_due)
-        self._spawn("s2m-journal", self._deliver)
+        self._spawn("s2m-journal", self._delivery.step)
 
     def add_events(self, sources: Sequence[EventSource]) -> None:
         """Listen to more sources of events; at once where the service runs."""
@@ -125,17 +124,8 @@ class Service:
         for state in ("indexed", "waiting", "running", "failed", "empty"):
             OBJECTS.labels(state).set(getattr(counts, state))
 
-    def _deliver(self) -> float:
-        ledger, clock = self.mirror.parts.ledger, self.mirror.parts.clock
-        entries = ledger.outbox(clock.now(), _OUTBOX_BATCH)
-        if not entries:
-            return _OUTBOX_IDLE_S
-        ids = [entry.id for entry in entries]
-        try:
-            self._journal.deliver(entries)
-        except Exception as error:  # noqa: BLE001 - a journal never holds the mirror up
-            log.warning("journal.failed", kind=self._journal.kind, error=type(error).__name__)
-            ledger.outbox_later(ids, clock.now() + _OUTBOX_LATER_S)
+    def _warn_of_journal(self, text: str) -> None:
+        if text:
+            self.mirror.guards["journal"] = text
         else:
-            ledger.outbox_done(ids)
-        return 0.0
+            self.mirror.guards.pop("journal", None)

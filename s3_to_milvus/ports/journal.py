@@ -19,7 +19,11 @@ class Journal(Protocol):
     kind: str
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
-        """Write entries; all were written when it returns. May be called again with the same ids after an error."""
+        """Write entries; all were written when it returns. May be called again with the same ids after an error.
+
+        Raises a `PermanentError` where it refuses an entry for what it is: they are then given one by one, and those
+        that are refused again hold no other. Any other error: all are given again later.
+        """
 
     def check(self) -> str:
         """As `ObjectStore.check`."""

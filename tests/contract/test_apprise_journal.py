@@ -6,14 +6,11 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from pydantic import ValidationError
 
 from s3_to_milvus.adapters.journals.apprise import AppriseJournal
-from s3_to_milvus.cli.main import main
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import JournalEntry
 from s3_to_milvus.errors import ConfigError, TransientError
@@ -192,27 +189,3 @@ def test_without_the_library_the_command_is_told(server: Receiver, monkeypatch: 
     with pytest.raises(ConfigError, match="not installed") as caught:
         _journal(server)
     assert caught.value.hint == "pip install 's3-to-milvus[apprise]'"
-
-
-@pytest.mark.parametrize("is_installed", [True, False])
-def test_the_doctor_looks_at_it(
-    server: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_installed: bool
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, value in {
-        "S2M_DATA_DIR": str(tmp_path / "data"),
-        "S2M_EMBEDDER__KIND": "hash",
-        "S2M_PARSER__KIND": "text",
-        "S2M_JOURNAL__KIND": "apprise",
-        "S2M_JOURNAL__APPRISE__URL_SECRETS": _address(server),
-    }.items():
-        monkeypatch.setenv(name, value)
-    if not is_installed:
-        monkeypatch.setitem(sys.modules, "apprise", None)
-    result = CliRunner().invoke(main, ["doctor", "--json"])
-    (found,) = [each for each in json.loads(result.stdout)["findings"] if each["name"] == "journal"]
-    assert found["ok"] is is_installed
-    assert ("JSON" in found["message"]) is is_installed
-    assert ("s3-to-milvus[apprise]" in found["hint"]) is not is_installed
-    assert "secret-path" not in result.output
-    assert server.asked == 0

@@ -11,7 +11,7 @@ from s3_to_milvus.adapters.journals.notion import NotionClient, NotionJournal, c
 from s3_to_milvus.adapters.journals.notion.client import id_in
 from s3_to_milvus.adapters.journals.notion.setup import PROPERTIES
 from s3_to_milvus.adapters.journals.notion.values import status_word
-from s3_to_milvus.errors import ConfigError, S3ToMilvusError, Unauthorized, Unavailable
+from s3_to_milvus.errors import ConfigError, Rejected, S3ToMilvusError, Unauthorized, Unavailable
 from tests.support.notion_entries import entry, journal_for, options_for
 from tests.support.notion_server import ORIGINAL, TOKEN, Fault, NotionServer, notion_server, plain
 
@@ -125,7 +125,7 @@ def test_a_refusal_names_the_property_and_holds_up_no_other(server: NotionServer
     journal = journal_for(server, server.add_database(PROPERTIES))
     said = f"body.properties.Elapsed Time (s).number should be a number, says {TOKEN}"
     server.faults.extend([None, Fault(400, message=said)])
-    with pytest.raises(ConfigError, match=r"the property “Elapsed Time \(s\)”\.") as caught:
+    with pytest.raises(Rejected, match=r"the property “Elapsed Time \(s\)”\.") as caught:
         journal.deliver([entry(1), entry(2), entry(3)])
     assert TOKEN not in f"{caught.value} {caught.value.hint}"
     journal.deliver([entry(1), entry(2), entry(3)])

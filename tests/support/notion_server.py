@@ -72,7 +72,7 @@ class _Page:
 class NotionServer(QuietServer):
     """``faults`` are taken one for each request that writes a page; ``any_faults`` for each request of any kind.
 
-    ``lag_s``: how far the search is behind. ``per_second`` 0: no limit.
+    ``lag_s``: how far the search is behind. ``per_second`` 0: no limit. ``is_refused``: rows with such a text.
     """
 
     request_queue_size = 64
@@ -87,6 +87,7 @@ class NotionServer(QuietServer):
         self.requests: list[tuple[str, str, Any]] = []
         self.lag_s = 0.0
         self.per_second = 0.0
+        self.is_refused: Callable[[str], bool] = lambda text: False
         self.max_page_size = 100
         self.times: deque[float] = deque()
         self.lock = threading.RLock()
@@ -271,6 +272,8 @@ class _Handler(QuietHandler):
     def _write(self, page: _Page, properties: dict[str, Any]) -> None:
         try:
             check_properties(properties, self.server.sources[page.source])
+            if any(self.server.is_refused(str(shown_value(value))) for value in properties.values()):
+                raise Invalid("body failed validation: the row is not to be taken")
         except Invalid as invalid:
             raise _Refusal(400, str(invalid)) from None
         before = page.versions[-1][1] if page.versions else {}

@@ -11,6 +11,7 @@ import structlog
 from s3_to_milvus.adapters.clock import SystemClock
 from s3_to_milvus.domain.objects import ObjectEvent, ObjectRef
 from s3_to_milvus.domain.records import ObjectState
+from s3_to_milvus.engine import delivery
 from s3_to_milvus.engine import service as loops
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import EngineConfig
@@ -55,8 +56,8 @@ Make = Callable[..., Running]
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    monkeypatch.setattr(loops, "_OUTBOX_IDLE_S", 0.01)
-    monkeypatch.setattr(loops, "_OUTBOX_LATER_S", 0.02)
+    monkeypatch.setattr(delivery, "_IDLE_S", 0.01)
+    monkeypatch.setattr(delivery, "_LATER_S", 0.02)
     monkeypatch.setattr(loops, "_FAILED_S", 0.02)
     made: list[Running] = []
 
@@ -192,6 +193,16 @@ def test_every_finished_job_reaches_the_journal_once_although_it_fails_at_times(
     assert outcomes == {(ref.key, "add", "indexed") for ref in refs} | {("odd.zip", "add", "failed")}
     assert len({entry.id for entry in running.journal.entries}) == 31
     assert running.journal.calls >= 4
+
+
+def test_a_journal_that_is_down_is_a_warning_until_it_is_back(make: Make):
+    running = make()
+    running.journal.failures += [Unavailable("The chat is away.")] * 25
+    running.put("one.txt")
+    running.start()
+    until(lambda: any("memory" in each and "The chat is away." in each for each in running.mirror.status().warnings))
+    until(lambda: not running.mirror.status().warnings)
+    assert len(running.journal.entries) == 1
 
 
 def test_a_ledger_that_fails_does_not_end_the_journal(make: Make):

@@ -14,7 +14,7 @@ from s3_to_milvus.adapters.journals.notion.layout import PropertyNames
 from s3_to_milvus.adapters.journals.notion.rows import Row, Tally, file_row, hour_of, is_newer, job_row
 from s3_to_milvus.adapters.journals.notion.table import NotionTable, Standing
 from s3_to_milvus.domain.records import JournalEntry
-from s3_to_milvus.errors import S3ToMilvusError, Unavailable
+from s3_to_milvus.errors import ConfigError, Rejected, S3ToMilvusError, Unavailable
 
 __all__ = ["NotionJournal"]
 
@@ -112,7 +112,10 @@ class NotionJournal:
         ]
         many = [entry for entry in left if entry.outcome != "failed"] if over and len(left) > over else []
         if many:
-            self._count({prefix: tallies[prefix] for prefix in _tallies(many)}, found, many)
+            try:
+                self._count({prefix: tallies[prefix] for prefix in _tallies(many)}, found, many)
+            except Rejected as error:  # it is about none of the entries: one by one they would all become rows
+                raise ConfigError(error.message, hint=error.hint) from error
         told = {entry.id for entry in many}
         _carried_out([partial(self._table.create, rows[entry.id]) for entry in left if entry.id not in told])
 
@@ -156,7 +159,10 @@ def _stands(row: Row, found: dict[str, Standing]) -> bool:
 
 
 def _carried_out(works: Sequence[Callable[[], None]]) -> None:
-    """Do all, also past single failures; several in a row end it. What cannot go on for anybody is raised at once."""
+    """Do all, also past single failures; several in a row end it. What cannot go on for anybody is raised at once.
+
+    Raises `Rejected` where a row is refused, `Unavailable` where it is not known whether one was written.
+    """
     failures: list[S3ToMilvusError] = []
     in_a_row = 0
     for work in works:
@@ -172,6 +178,6 @@ def _carried_out(works: Sequence[Callable[[], None]]) -> None:
         return
     refused = next((error for error in failures if isinstance(error, Refused)), None)
     if refused is not None:
-        raise refused
+        raise Rejected(refused.message, hint=refused.hint) from refused
     text = f"Notion did not say whether {len(failures)} of the entries were written"
     raise Unavailable(f"{text}; they are looked up before they are written again.") from failures[0]
