@@ -35,6 +35,7 @@ class _Sink:
     """A vector store that counts rows and keeps none."""
 
     kind = "sink"
+    originals = None
 
     def __init__(self) -> None:
         self._ids = count(1)

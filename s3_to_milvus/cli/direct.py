@@ -3,12 +3,15 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from s3_to_milvus.bootstrap import build, configure_logging
 from s3_to_milvus.cli.desk import Answer, Checked, OnProgress, Step, Synced
 from s3_to_milvus.domain.access import Role
+from s3_to_milvus.engine.adoption import Adoption, AdoptionTally
 from s3_to_milvus.engine.answers import (
+    adoption_answer,
     check_answer,
     collection_lines,
     failure_lines,
@@ -64,6 +67,28 @@ class Direct:
                 entry, is_removal_confirmed=is_confirmed, on_progress=lambda progress: on_progress(_step(progress))
             )
         return Synced(sync_answer(report), report.retrying, failure_lines(self._mirror, entry, _FAILURES))
+
+    def plan_adoption(self, collection: str, zone: tzinfo | None, *, is_date_ignored: bool) -> Adoption:
+        """What a take-over would do; see `Adopter.plan`."""
+        sources = self._application.sources
+        return self._mirror.adopter().plan(collection, sources, zone, is_date_ignored=is_date_ignored)
+
+    def adopt(self, adoption: Adoption, on_progress: OnProgress, *, is_failure_accepted: bool) -> Answer:
+        """Take a collection over; see `Mirror.adopt`."""
+        self._work()
+        tally = AdoptionTally(adoption.refs)
+
+        def tick() -> None:
+            on_progress(Step(tally.copied + tally.read, len(adoption.refs), 0))
+
+        adopted = self._mirror.adopt(
+            adoption, self._application.sources, tally, tick, is_failure_accepted=is_failure_accepted
+        )
+        return adoption_answer(adoption, adopted, tally)
+
+    def drop_original(self, collection: str) -> str:
+        """See `Adopter.drop_original`."""
+        return self._mirror.adopter().drop_original(collection)
 
     def search(self, query: str, top: int, collection: str | None) -> Answer:
         """See `Desk.search`."""

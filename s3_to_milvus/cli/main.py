@@ -5,6 +5,7 @@ import sys
 import click
 
 from s3_to_milvus.cli.access import keys, quarantine
+from s3_to_milvus.cli.adopting import adopt
 from s3_to_milvus.cli.asking import check, retry, search, show, status
 from s3_to_milvus.cli.codes import FATAL, INTERRUPTED, code_of
 from s3_to_milvus.cli.connecting import connect, notion_setup
@@ -90,6 +91,7 @@ for _command in (
     retry,
     check,
     connect,
+    adopt,
     notion_setup,
     keys,
     quarantine,

@@ -10,6 +10,7 @@ from typing import Any
 
 from s3_to_milvus.domain.records import ObjectState, ObjectStatus, Record, Run
 from s3_to_milvus.domain.rows import StoredRow
+from s3_to_milvus.engine.adoption import Adopted, Adoption, AdoptionTally
 from s3_to_milvus.engine.check import CheckReport, Finding, Orphan
 from s3_to_milvus.engine.mirror import Mirror, Status
 from s3_to_milvus.engine.search import Found
@@ -19,6 +20,7 @@ from s3_to_milvus.ports import CollectionCounts, Embedder, SourceEntry
 
 __all__ = [
     "Answer",
+    "adoption_answer",
     "check_answer",
     "collection_lines",
     "failure_lines",
@@ -42,6 +44,43 @@ def sync_answer(report: SyncReport) -> Answer:
     plan = answer.pop("plan")
     if plan is not None:
         answer["plan"] = [{"bucket": bucket, "key": key, "action": action} for bucket, key, action in plan]
+    return answer
+
+
+def adoption_answer(adoption: Adoption, adopted: Adopted | None = None, tally: AdoptionTally | None = None) -> Answer:
+    """What the take-over of one collection would do; with ``adopted`` and ``tally``, also what it did."""
+    plan = adoption.plan
+    answer: Answer = {
+        "collection": adoption.name,
+        "successor": adoption.spec.name,
+        "kept_as": adoption.kept,
+        "is_over": adoption.is_over,
+        "similarity": adoption.similarity,
+        "copied": [
+            {"bucket": each.ref.bucket, "key": each.ref.key, "rows": len(each.ids), "dropped": each.dropped}
+            for each in plan.adoptable
+        ],
+        "read": [{"bucket": ref.bucket, "key": ref.key} for ref in plan.to_read()],
+        "left": [
+            {
+                "why": each.why.value,
+                "file_name": each.file_name,
+                "rows": each.rows,
+                "objects": [f"{ref.bucket}/{ref.key}" for ref in each.refs],
+            }
+            for each in plan.left
+        ],
+        "done": len(plan.done),
+    }
+    if adopted is not None and tally is not None:
+        answer["result"] = {
+            "copied": tally.copied,
+            "read": tally.read,
+            "embedded": tally.embedded,
+            "failed": [object_line(each) for each in adopted.failed],
+            "waiting": [object_line(each) for each in adopted.waiting],
+            "is_switched": adopted.is_switched,
+        }
     return answer
 
 

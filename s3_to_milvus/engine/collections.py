@@ -6,6 +6,7 @@ from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.routing import collection_label, collection_name, route_of
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.errors import ConfigError
 
 __all__ = ["Collections"]
 
@@ -36,12 +37,23 @@ class Collections:
         """The collection for a label, remembered in the ledger and made in Milvus."""
         spec = self.spec_of(label)
         if spec.name not in self._ensured:
-            spec = self._parts.ledger.add_collection(spec)
             self._parts.vectors.ensure(spec)
+            spec = self._parts.ledger.add_collection(spec)
             with self._lock:
                 self._known[label] = spec
                 self._ensured.add(spec.name)
         return spec
+
+    def adopt(self, spec: CollectionSpec) -> None:
+        """Let the label's rows go into this collection from now on. Raises `ConfigError` where they go elsewhere."""
+        known = self._parts.ledger.add_collection(spec)
+        if known.name != spec.name:
+            raise ConfigError(
+                f"The ledger has another collection for {spec.label} already: {known.name}.",
+                hint="Take the collection over with a new data folder (S2M_DATA_DIR).",
+            )
+        with self._lock:
+            self._known[spec.label] = known
 
     def names_for(self, label: str) -> set[str]:
         """Every collection that ever held rows under this label."""
@@ -51,11 +63,11 @@ class Collections:
     def _choose(self, label: str) -> CollectionSpec:
         embedder = self._parts.embedder
         name = collection_name(label)
-        taken = {}
+        is_taken = False
         for each in self._parts.ledger.collections():
             if (each.spec.label, each.spec.embedder) == (label, embedder.fingerprint):
                 return each.spec
-            taken[each.spec.name] = each.spec
-        if name in taken:
+            is_taken |= name == each.spec.name or label == each.spec.label  # by an alias, where it was taken over
+        if is_taken:
             name = f"{name}_{embedder.fingerprint[-6:]}"
         return CollectionSpec(name, label, embedder.dim, embedder.fingerprint)

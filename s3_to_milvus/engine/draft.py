@@ -21,6 +21,7 @@ class Draft:
     """Everything known of an attempt that makes rows. ``ids`` grows with each insert; the commit makes them true.
 
     ``is_forced``: make the rows anew even where the same bytes were indexed before.
+    ``is_adopted``: the rows are those of the original system, copied.
     ``warnings`` names what of the document could not be read; the record keeps them as its ``error``, without a code.
     ``error`` set: the attempt failed. ``is_unclean``: rows may exist whose ids nobody knows.
     ``meter`` adds up what paid services charged for this attempt.
@@ -43,6 +44,7 @@ class Draft:
     error: Exception | None = None
     is_unclean: bool = False
     is_same_content: bool = False
+    is_adopted: bool = False
     is_forced: bool = False
     clock: StageClock = field(default_factory=StageClock)
     meter: Meter = field(default_factory=CountedMeter)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.records import Claim, Outcome
 from s3_to_milvus.engine.collections import Collections
+from s3_to_milvus.engine.donation import Donation
 from s3_to_milvus.engine.download import Download, download
 from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.observe import log, stage
@@ -13,6 +14,7 @@ from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.readers import Readers
 from s3_to_milvus.engine.reading import Reading
 from s3_to_milvus.engine.reuse import Reuse
+from s3_to_milvus.errors import Unavailable
 from s3_to_milvus.ports import Content
 
 __all__ = ["Ingest"]
@@ -51,9 +53,15 @@ class Ingest:
             content.close()
             draft.content_hash = got.content_hash
             draft.media_type = got.media_type
-            draft.recipe = readers.recipe_for(readers.require(got.media_type))
+            donation = self._donation_for(draft)
+            find = readers.parser_for if donation else readers.require
+            draft.recipe = readers.recipe_for(find(got.media_type))
             if self._is_same(draft):
                 draft.is_same_content = True
+                return
+            if donation is not None:
+                draft.spec = self._collections.ensure(label)
+                yield from self._take_over(draft, donation)
                 return
             reading = self._parse(draft, readers, got)
             draft.spec = self._collections.ensure(label)
@@ -62,6 +70,24 @@ class Ingest:
             _tell(draft, reading.warnings)
         finally:
             got.close()
+
+    def _donation_for(self, draft: Draft) -> Donation | None:
+        donation = self._parts.donations.get(draft.claim.ref)
+        return donation if donation is not None and donation.version.is_same_as(draft.version) else None
+
+    def _take_over(self, draft: Draft, donation: Donation) -> Iterator[Chunk]:
+        draft.is_adopted = True
+        draft.file_date = donation.file_date
+        draft.reuse = donation.reuse(draft.claim.ref.file_name)
+        missing = len(donation.ids)
+        for chunk in donation.chunks(draft.reuse):
+            missing -= 1
+            yield chunk
+        if missing:
+            raise Unavailable(
+                f"{missing} rows of {donation.collection} are gone since they were looked at.",
+                hint="Stop whatever still writes into it, then adopt once more.",
+            )
 
     def _parse(self, draft: Draft, readers: Readers, got: Download) -> Reading:
         with stage("parse", draft.clock):
@@ -86,7 +112,10 @@ class Ingest:
             return None
         if len(record.ids) > self._parts.config.reuse_chunks:
             return None
-        return Reuse(self._parts.vectors, record.collection, record.ids, draft.claim.ref.file_name)
+        reuse = Reuse(self._parts.vectors, record.collection, draft.claim.ref.file_name)
+        for _ in reuse.read(record.ids):
+            pass
+        return reuse
 
 
 def _tell(draft: Draft, warnings: list[str]) -> None:

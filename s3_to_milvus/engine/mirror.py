@@ -3,12 +3,14 @@
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from s3_to_milvus.domain.objects import Lane, ObjectEvent, ObjectRef
 from s3_to_milvus.domain.records import Counts, ObjectState, ObjectStatus, Run
 from s3_to_milvus.domain.rows import StoredRow
+from s3_to_milvus.engine.adoption import Adopted, Adopter, Adoption, AdoptionTally
 from s3_to_milvus.engine.check import Checker, CheckReport
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.intake import Intake, Taken
@@ -117,13 +119,8 @@ class Mirror:
         """
         started = time.monotonic()
         tally = Tally(source.name, source.prefix)
-        with self._listeners_lock:
-            self._listeners.append(tally.take)
-        try:
+        with self._heard_by(tally.take):
             self._sync(source, tally, on_progress, is_removal_confirmed=is_removal_confirmed)
-        finally:
-            with self._listeners_lock:
-                self._listeners.remove(tally.take)
         counts = self.parts.ledger.counts(source.name, source.prefix)
         return tally.report(source.uri, counts, time.monotonic() - started)
 
@@ -175,6 +172,27 @@ class Mirror:
             bucket=source.name, prefix=source.prefix, state=ObjectState.WAITING, limit=1_000
         )
         return all(each.error_code and each.attempts >= _GIVE_UP_ATTEMPTS for each in waiting)
+
+    def adopter(self) -> Adopter:
+        """Plans take-overs of collections of the original system; `adopt` does them."""
+        return Adopter(self.parts, self.collections)
+
+    def adopt(
+        self,
+        adoption: Adoption,
+        sources: Sequence[SourceEntry],
+        tally: AdoptionTally,
+        on_tick: Callable[[], None] = lambda: None,
+        *,
+        is_failure_accepted: bool = False,
+    ) -> Adopted:
+        """Do it, and wait for it; ``tally`` counts meanwhile. Raises `FatalError` when the queue is held."""
+        adopter = self.adopter()
+        with self._heard_by(tally.take):
+            adopter.begin(adoption)
+            self.pool.wake()
+            self.wait(sources, on_tick)
+        return adopter.finish(adoption, is_failure_accepted=is_failure_accepted)
 
     def search(self, query: str, top: int = 10, collection: str | None = None) -> list[Found]:
         """See `Searcher.search`."""
@@ -249,6 +267,16 @@ class Mirror:
         """Mark objects dirty without an event."""
         self.parts.ledger.observe(refs, Lane.LIVE, self.parts.clock.now())
         self.pool.wake()
+
+    @contextmanager
+    def _heard_by(self, listener: Callable[[Done], None]) -> Iterator[None]:
+        with self._listeners_lock:
+            self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            with self._listeners_lock:
+                self._listeners.remove(listener)
 
     def _heard(self, done: Done) -> None:
         with self._listeners_lock:

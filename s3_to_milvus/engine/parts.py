@@ -9,6 +9,7 @@ from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.retrying import RetryPolicy
 from s3_to_milvus.domain.routing import Route, route_of
+from s3_to_milvus.engine.donation import Donation
 from s3_to_milvus.engine.readers import Readers
 from s3_to_milvus.ports import Clock, Embedder, Ledger, ObjectStore, Parser, Splitter, VectorStore
 
@@ -47,7 +48,8 @@ class EngineConfig:
 class Parts:
     """The adapters that a composition root chose. ``stores`` maps each bucket to the store that holds it and may grow,
     as may ``scopes``, the prefixes that are mirrored of each bucket (a bucket that is not in it: all). ``parsers`` are
-    those of all routes; one that names none uses all of them.
+    those of all routes; one that names none uses all of them. ``donations``: rows that need not be made, by object;
+    filled while a collection is taken over.
 
     ``sniff(data, path, file_name)`` detects a media type by content; ``describe`` names one for people.
     """
@@ -63,6 +65,7 @@ class Parts:
     clock: Clock
     routes: Sequence[Route] = (Route(),)
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    donations: dict[ObjectRef, Donation] = field(default_factory=dict)
     scratch: Path = Path()
     config: EngineConfig = field(default_factory=EngineConfig)
 

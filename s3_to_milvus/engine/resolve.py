@@ -37,7 +37,7 @@ __all__ = ["Done", "Resolver"]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One finished attempt: action ``add | change | remove | skip``, outcome as the timeline says it.
+    """One finished attempt: action ``add | adopt | change | remove | skip``, outcome as the timeline says it.
 
     ``retry``: it failed and is tried again. ``lost``: somebody else holds the object now; only its costs are told.
     """
@@ -110,7 +110,7 @@ class Resolver:
 
     def finish_draft(self, draft: Draft, reason: Reason) -> None:
         """All chunks of a draft were read, or its ``error`` is set."""
-        action = "add" if reason is Reason.NEW else "change"
+        action = "adopt" if draft.is_adopted else "add" if reason is Reason.NEW else "change"
         self._pending.append(_Pending(draft.claim, action, draft=draft))
 
     def fail(self, claim: Claim, error: Exception, version: ObjectVersion | None = None) -> None:

@@ -5,8 +5,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from s3_to_milvus.domain.documents import embedded_text
-from s3_to_milvus.domain.rows import IdRanges
-from s3_to_milvus.ports import VectorStore
+from s3_to_milvus.domain.limits import storable_text
+from s3_to_milvus.domain.rows import IdRanges, StoredRow
+from s3_to_milvus.ports import RowReader
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -38,14 +39,20 @@ class Reuse:
     A digest and an id per chunk are kept, never a text: a document of 20,000 chunks costs about 2 MB.
     """
 
-    def __init__(self, vectors: VectorStore, collection: str, ids: IdRanges, file_name: str) -> None:
+    def __init__(self, vectors: RowReader, collection: str, file_name: str) -> None:
         self._vectors = vectors
         self._collection = collection
+        self._file_name = file_name
         self._id_of: dict[bytes, int] = {}
+
+    def read(self, ids: IdRanges) -> Iterator[StoredRow]:
+        """These rows, as they are fetched; each is known once it is given. One that is gone is left out."""
         for page in _pages(ids):
-            for row in vectors.fetch(collection, page):
+            for row in sorted(self._vectors.fetch(self._collection, page), key=lambda row: row.id):
                 heading = tuple(row.meta.get("heading", ()))
-                self._id_of[_digest(embedded_text(file_name, heading, row.text))] = row.id
+                text = embedded_text(self._file_name, heading, storable_text(row.text))
+                self._id_of[_digest(text)] = row.id
+                yield row
 
     def vectors_for(self, texts: Sequence[str]) -> "dict[int, NDArray[float32]]":
         """By position in ``texts``, the vectors that stand already."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
+from s3_to_milvus.ports.originals import Originals
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -16,6 +17,10 @@ class VectorStore(Protocol):
     """Milvus. Every write may be repeated."""
 
     kind: str
+
+    @property
+    def originals(self) -> Originals | None:
+        """Takes collections of the original system over; None where that can't be."""
 
     def ensure(self, spec: CollectionSpec) -> None:
         """Make the collection if it is not there, and make it searchable. Raises `SchemaMismatch`."""

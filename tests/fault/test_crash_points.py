@@ -1,7 +1,7 @@
 """A crash before and after every port call of create, replace and delete: the next process heals it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,52 +24,13 @@ from s3_to_milvus.testing.fakes.object_store import MemoryObjectStore
 from s3_to_milvus.testing.fakes.parser import FakeParser
 from s3_to_milvus.testing.fakes.splitter import FakeSplitter
 from s3_to_milvus.testing.fakes.vector_store import MemoryVectorStore
+from tests.fault.points import Countdown, Watched
 from tests.fault.simulation.scheduler import Crash
 
 BUCKET = "bucket"
 KEYS = ("one.txt", "폴더/둘.txt")
 OLD = {"one.txt": b"alpha\n\nbeta", "폴더/둘.txt": "가나다\n\n라마바\n\n사아자".encode()}
 NEW = {"one.txt": b"alpha\n\ngamma\n\ndelta", "폴더/둘.txt": "가나다\n\n하하하".encode()}
-CALLS = frozenset(
-    {"get", "claim", "commit", "settle", "retry", "bury", "release", "note_run", "add_collection"}
-    | {"ensure", "insert", "delete", "delete_other_runs", "fetch", "embed_documents", "parse"}
-)
-
-
-@dataclass
-class Countdown:
-    """Crashes at one of the points before and after port calls; counts them all where ``at`` is None."""
-
-    at: int | None = None
-    passed: int = 0
-    names: list[str] = field(default_factory=list)
-
-    def point(self, name: str) -> None:
-        self.names.append(name)
-        self.passed += 1
-        if self.at is not None and self.passed == self.at + 1:
-            raise Crash
-
-
-class Watched:
-    """A port that passes a point before and after each call."""
-
-    def __init__(self, inner: Any, countdown: Countdown) -> None:
-        self._inner = inner
-        self._countdown = countdown
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if name not in CALLS:
-            return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._countdown.point(f"before {name}")
-            answer = found(*args, **kwargs)
-            self._countdown.point(f"after {name}")
-            return answer
-
-        return call
 
 
 @dataclass

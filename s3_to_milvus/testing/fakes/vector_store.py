@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from s3_to_milvus.domain import limits
 from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
 from s3_to_milvus.errors import Rejected, SchemaMismatch
+from s3_to_milvus.testing.fakes.originals import MemoryOriginals
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -30,7 +31,8 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{1,64}")
 class MemoryVectorStore:
     """Exact search by squared L2 distance; ids count up over all collections and never come back.
 
-    ``rows`` shows what is stored; ``housekeeping`` counts the calls of ``tend``.
+    ``rows`` shows what is stored; ``housekeeping`` counts the calls of ``tend``; ``originals.fill`` makes a
+    collection of the original system.
     """
 
     kind = "memory"
@@ -42,6 +44,7 @@ class MemoryVectorStore:
         self._lock = threading.Lock()
         self.housekeeping = 0
         self.is_closed = False
+        self.originals = MemoryOriginals(self.ensure, self._specs)
 
     def rows(self, collection: str) -> Mapping[int, Row]:
         """Every row of a collection by id, live and not to be changed; empty for a collection that is not there."""
@@ -121,13 +124,14 @@ class MemoryVectorStore:
 
     def collections(self) -> list[str]:
         """See `ports.VectorStore`."""
-        return sorted(self._rows)
+        return sorted([*self._rows, *self.originals.names])
 
     def drop(self, collection: str) -> None:
         """See `ports.VectorStore`."""
         with self._lock:
             self._rows.pop(collection, None)
             self._specs.pop(collection, None)
+            self.originals.drop(collection)
 
     def tend(self, *, is_idle: bool) -> bool:
         """Nothing ever is due."""

@@ -4,8 +4,11 @@ Codes: milvus/pkg/util/merr of the server, pymilvus' ``ErrorCode``, and the lega
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
 from s3_to_milvus.errors import (
     FatalError,
     QuotaExhausted,
@@ -17,7 +20,7 @@ from s3_to_milvus.errors import (
     Unavailable,
 )
 
-__all__ = ["is_missing", "is_not_loaded", "translate"]
+__all__ = ["is_missing", "is_not_loaded", "translate", "translated"]
 
 _MISSING = {4, 100}
 _NOT_LOADED = {101, 103}
@@ -56,6 +59,19 @@ def translate(exc: Exception, doing: str, *, is_insert: bool = False) -> S3ToMil
     if status:
         return _of_status(status, message, is_insert)
     return _of_code(exc, message, is_insert)
+
+
+@contextmanager
+def translated(doing: str, *, is_insert: bool = False) -> Iterator[None]:
+    """The client's errors become ours."""
+    try:
+        yield
+    except S3ToMilvusError:
+        raise
+    except Exception as exc:
+        if isinstance(exc, (*grpc_errors(), OSError)):
+            raise translate(exc, doing, is_insert=is_insert) from exc
+        raise
 
 
 def _of_status(status: str, message: str, is_insert: bool) -> S3ToMilvusError:

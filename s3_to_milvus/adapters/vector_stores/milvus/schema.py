@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_pymilvus
@@ -9,7 +10,18 @@ from s3_to_milvus.domain import limits
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import SchemaMismatch
 
-__all__ = ["LABEL_PROPERTY", "describe_spec", "dim_of", "index_params", "label_of", "make_schema", "verify"]
+__all__ = [
+    "LABEL_PROPERTY",
+    "VectorIndex",
+    "describe_spec",
+    "dim_of",
+    "index_params",
+    "is_ours",
+    "label_of",
+    "make_schema",
+    "verify",
+    "verify_original",
+]
 
 LABEL_PROPERTY = "s3_to_milvus"  # where Milvus Lite keeps what a server keeps in the description
 # The first five fields are those of the original system: same names, types, limits and order.
@@ -26,6 +38,15 @@ _FIELDS: tuple[tuple[str, str, int], ...] = (
     ("page", "INT64", 0),
     ("meta", "JSON", 0),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class VectorIndex:
+    """The index of ``vector``, as Milvus names its kinds, metrics and parameters."""
+
+    kind: str
+    metric: str
+    params: Mapping[str, Any]
 
 
 def make_schema(spec: CollectionSpec) -> Any:
@@ -75,6 +96,26 @@ def dim_of(described: Mapping[str, Any]) -> int:
     return 0
 
 
+def is_ours(described: Mapping[str, Any]) -> bool:
+    """True for a collection with our columns."""
+    return {name for name, _, _ in _FIELDS} <= {field["name"] for field in described.get("fields", ())}
+
+
+def verify_original(name: str, described: Mapping[str, Any]) -> None:
+    """Raise `SchemaMismatch` for a collection that is none of the original system's."""
+    found = {field["name"] for field in described.get("fields", ())}
+    if missing := [each for each in _ORIGINAL if each not in found]:
+        raise SchemaMismatch(
+            f"The collection {name} was made by another program: it has no {', '.join(missing)}.",
+            hint="Only collections of the original system can be taken over.",
+        )
+    if more := sorted(found - set(_ORIGINAL)):
+        raise SchemaMismatch(
+            f"The collection {name} has fields that the original system does not make: {', '.join(more)}.",
+            hint="Their values would be lost: index the objects anew, into another collection.",
+        )
+
+
 def verify(spec: CollectionSpec, described: Mapping[str, Any]) -> None:
     """Raise `SchemaMismatch`, naming all that differs, where a collection that exists cannot hold our rows."""
     fields = {field["name"]: field for field in described.get("fields", ())}
@@ -82,7 +123,7 @@ def verify(spec: CollectionSpec, described: Mapping[str, Any]) -> None:
     if not set(missing) & set(_ORIGINAL) and "object_id" in missing:
         raise SchemaMismatch(
             f"The collection {spec.name} was made by the original system: it has no {', '.join(missing)}.",
-            hint="It can't be taken over yet: choose another collection for this source; it is left as it is.",
+            hint=f"Take it over: s3-to-milvus adopt --collection {spec.name} (it is left as it is until then).",
         )
     wrong = [f"no field {name}" for name in missing]
     if (dim := dim_of(described)) not in (spec.dim, 0):

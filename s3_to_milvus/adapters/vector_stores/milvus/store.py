@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from s3_to_milvus.adapters.vector_stores.milvus import rows as wire
 from s3_to_milvus.adapters.vector_stores.milvus import schema
 from s3_to_milvus.adapters.vector_stores.milvus.connection import Connection, lite_path_of
-from s3_to_milvus.adapters.vector_stores.milvus.errors import is_missing, is_not_loaded, translate
+from s3_to_milvus.adapters.vector_stores.milvus.errors import is_missing, is_not_loaded, translate, translated
+from s3_to_milvus.adapters.vector_stores.milvus.originals import MilvusOriginals
 from s3_to_milvus.adapters.vector_stores.milvus.repair import DROPPED
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
 from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
-from s3_to_milvus.errors import ConfigError, S3ToMilvusError, SchemaMismatch
+from s3_to_milvus.errors import ConfigError, SchemaMismatch
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -76,18 +76,24 @@ class MilvusVectorStore:
         self._specs: dict[str, CollectionSpec] = {}
         self._metrics: dict[str, tuple[str, int]] = {}
         self._dims: dict[str, int] = {}
+        self.originals = MilvusOriginals(self._connection, self._ensure, self._forget)
 
     def ensure(self, spec: CollectionSpec) -> None:
         """See `ports.VectorStore`."""
+        options = self._options
+        params = {"nlist": _NLIST_LITE if self._is_lite else _NLIST} if options.index_type.startswith("IVF") else {}
+        self._ensure(spec, schema.VectorIndex(options.index_type, options.metric_type, params | options.index_params))
+
+    def _ensure(self, spec: CollectionSpec, index: schema.VectorIndex) -> None:
         if self._specs.get(spec.name) == spec and spec.name in self._metrics:
             return
-        with self._connection.gate() as client, self._setup, _translated(f"preparing the collection {spec.name}"):
+        with self._connection.gate() as client, self._setup, translated(f"preparing the collection {spec.name}"):
             if not client.has_collection(spec.name, **self._connection.once):
                 self._create(client, spec)
             described = client.describe_collection(spec.name, **self._connection.once)
             schema.verify(spec, described)
             self._dims[spec.name] = spec.dim
-            self._add_indexes(client, spec.name)
+            self._add_indexes(client, spec.name, index)
             self._load(client, spec.name)
             self._specs[spec.name] = spec
 
@@ -106,7 +112,7 @@ class MilvusVectorStore:
             # Somebody dropped it: nothing was written.
             self._forget(collection)
             self.ensure(spec)
-            with _translated(f"inserting into {collection}", is_insert=True):
+            with translated(f"inserting into {collection}", is_insert=True):
                 return self._insert(client, collection, entities)
 
     def delete(self, collection: str, ids: IdRanges) -> None:
@@ -180,14 +186,14 @@ class MilvusVectorStore:
 
     def collections(self) -> list[str]:
         """See `ports.VectorStore`."""
-        with self._connection.gate() as client, _translated("listing collections"):
+        with self._connection.gate() as client, translated("listing collections"):
             return sorted(
                 name for name in client.list_collections(**self._connection.once) if not name.startswith(DROPPED)
             )
 
     def drop(self, collection: str) -> None:
         """See `ports.VectorStore`."""
-        with self._connection.undisturbed(collection), self._connection.gate() as client, _translated("dropping"):
+        with self._connection.undisturbed(collection), self._connection.gate() as client, translated("dropping"):
             self._forget(collection)
             if not client.has_collection(collection, **self._connection.once):
                 return
@@ -203,12 +209,12 @@ class MilvusVectorStore:
         lite = self._connection.lite
         if lite is None:
             return False
-        with _translated("housekeeping"):
+        with translated("housekeeping"):
             return bool(lite.tend(is_idle=is_idle))
 
     def check(self) -> str:
         """See `ports.VectorStore`."""
-        with self._connection.gate() as client, _translated("asking for its version"):
+        with self._connection.gate() as client, translated("asking for its version"):
             version = client.get_server_version()
         name = "Milvus Lite" if self._is_lite else "Milvus"
         count = len(self.collections())
@@ -246,7 +252,7 @@ class MilvusVectorStore:
 
     def _dim(self, collection: str) -> int:
         if collection not in self._dims:
-            with self._connection.gate() as client, _translated(f"reading the schema of {collection}"):
+            with self._connection.gate() as client, translated(f"reading the schema of {collection}"):
                 if not client.has_collection(collection, **self._connection.once):
                     if (spec := self._specs.get(collection)) is None:
                         raise SchemaMismatch(f"There is no collection {collection}.", hint="Make it first.")
@@ -266,15 +272,11 @@ class MilvusVectorStore:
             ):  # another process may have made it meanwhile
                 raise
 
-    def _add_indexes(self, client: Any, collection: str) -> None:
+    def _add_indexes(self, client: Any, collection: str, index: schema.VectorIndex) -> None:
         known = set(client.list_indexes(collection))
         if "vector" not in known:
-            options = self._options
-            params = {"nlist": _NLIST_LITE if self._is_lite else _NLIST} if options.index_type.startswith("IVF") else {}
-            index = schema.index_params(
-                "vector", options.index_type, options.metric_type, params | options.index_params
-            )
-            client.create_index(collection, index, timeout=_SETUP_S, sync=False)
+            made = schema.index_params("vector", index.kind, index.metric, index.params)
+            client.create_index(collection, made, timeout=_SETUP_S, sync=False)
         if "object_id" in known or self._is_lite:  # Lite looks at every row with and without an index
             return
         for kind in _SCALAR_INDEXES:
@@ -371,19 +373,6 @@ class MilvusVectorStore:
             )
 
         return self._on(collection, "listing rows", work, [])
-
-
-@contextmanager
-def _translated(doing: str, *, is_insert: bool = False) -> Iterator[None]:
-    """The client's errors become ours."""
-    try:
-        yield
-    except S3ToMilvusError:
-        raise
-    except Exception as exc:
-        if isinstance(exc, (*grpc_errors(), OSError)):
-            raise translate(exc, doing, is_insert=is_insert) from exc
-        raise
 
 
 def _batches(ids: "IdRanges | Sequence[int]", size: int) -> Iterator[list[int]]:
