@@ -11,6 +11,7 @@ from s3_to_milvus.ports.journal import Journal
 from s3_to_milvus.ports.ledger import CollectionCounts, Ledger, SourceEntry, Standing
 from s3_to_milvus.ports.metering import Meter, metered, spend
 from s3_to_milvus.ports.objects import UNCHANGED, Content, EventSource, ObjectStore, Unchanged
+from s3_to_milvus.ports.originals import OriginalCollection, Originals, RowReader
 from s3_to_milvus.ports.tickets import Tickets
 from s3_to_milvus.ports.vectors import VectorStore
 
@@ -25,8 +26,11 @@ __all__ = [
     "Ledger",
     "Meter",
     "ObjectStore",
+    "OriginalCollection",
+    "Originals",
     "Parser",
     "ParserInput",
+    "RowReader",
     "SourceEntry",
     "Splitter",
     "Standing",
