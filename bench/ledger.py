@@ -1,4 +1,4 @@
-"""What the ledger costs: events, group commit, rounds of work, scans; each beside a bare loop over sqlite3.
+"""What the ledger costs: events, group commit, rounds of work, rates, scans; most beside a bare loop over sqlite3.
 
 ``python -m bench.ledger [FOLDER]``. Ours and the bare loop write to the same disk in the same run, durably.
 """
@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -144,6 +145,44 @@ def _rounds(ledger: SqliteLedger, folder: Path, batch: int = 64) -> None:
         _row("claim + commit + settle, batches of 64", cost, _timed(plain), waiting, note)
 
 
+def _reserve(ledger: SqliteLedger, count: int = 1_000, threads: int = 8) -> None:
+    """What a paid request costs here where a rate is set: one call for each rate."""
+    waits: list[float] = []
+
+    def ask(_: int) -> None:
+        asked = time.perf_counter()
+        ledger.reserve("service requests", 1.0, 1e-9, 60.0, 1.0, 5.0)
+        waits.append(time.perf_counter() - asked)
+
+    cost = _timed(lambda: list(map(ask, range(count))))
+    _row("reserve a rate, one by one", cost, None, count, _percentiles(waits))
+    waits.clear()
+    with ThreadPoolExecutor(threads) as pool:
+        cost = _timed(lambda: list(pool.map(ask, range(count))))
+    _row(f"reserve a rate, {threads} threads at once", cost, None, count, _percentiles(waits))
+
+
+def _rounds_beside(ledger: SqliteLedger, per_s: int = 100, count: int = 10_000) -> None:
+    """The same work alone, and while rates are reserved ``per_s`` times a second: more than paid services allow."""
+    for is_beside in (False, True):
+        ledger.observe([_ref(f"beside-{is_beside}", number) for number in range(count)], Lane.LIVE, 1.0)
+        has_ended = threading.Event()
+
+        def ask(has_ended: threading.Event = has_ended) -> None:
+            while not has_ended.wait(1 / per_s):
+                ledger.reserve("service tokens", 1.0, 1e-9, 60.0, 1.0, 5.0)
+
+        thread = threading.Thread(target=ask)
+        if is_beside:
+            thread.start()
+        cost = _timed(lambda: _work_off(ledger))
+        has_ended.set()
+        if is_beside:
+            thread.join()
+        what = f"the same, beside {per_s} reservations a second" if is_beside else "claim + commit + settle, once more"
+        _row(what, cost, None, count)
+
+
 def _update(bare: sqlite3.Connection, number: int) -> None:
     values = ("x" * 200, "documents", _ref("bare", number).key.encode())
     bare.execute("UPDATE bare SET value = ? WHERE bucket = ? AND key = ?", values)
@@ -198,6 +237,8 @@ def main(parent: str | None = None) -> None:
             _steady(ledger)
             _crowd(ledger)
             _rounds(ledger, folder)
+            _rounds_beside(ledger)
+            _reserve(ledger)
             _scan(ledger, folder)
         finally:
             ledger.close()

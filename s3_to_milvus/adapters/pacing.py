@@ -3,18 +3,21 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from s3_to_milvus.adapters.limits import MemoryLimits
 from s3_to_milvus.errors import RateLimited
+from s3_to_milvus.ports import Limits
 
 __all__ = ["Flight", "Pace", "retry_after_s"]
 
 _MINUTE_S = 60.0
 _PATIENCE_S = 5.0
 _MOST_S = 86_400.0
+_PAUSE_MOST_S = 600.0  # then somebody asks again: a whim of the service must not stop everything for a day
 
 
 def retry_after_s(text: str, now: float | None = None) -> float | None:
@@ -35,38 +38,39 @@ def retry_after_s(text: str, now: float | None = None) -> float | None:
 
 
 class Pace:
-    """A rate shared by all threads; 0: any. What is used in ``burst_s`` may be used at once.
+    """A rate, shared by all who go by the same ``limits`` and ``name``; 0: any, and nobody is asked.
 
-    A wait that would be long is left to the queue, which holds no worker.
+    What was not used in the last ``burst_s`` may be used at once. A wait that would be long is left to the queue, which
+    holds no worker.
     """
 
     def __init__(
-        self,
-        per_minute: float,
-        burst_s: float = _MINUTE_S,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        self, per_minute: float, burst_s: float = _MINUTE_S, *, name: str = "", limits: Limits | None = None
     ) -> None:
-        self._per_minute = per_minute
+        self._interval_s = _MINUTE_S / per_minute if per_minute else 0.0
         self._burst_s = burst_s
-        self._clock, self._sleep = clock, sleep
-        self._free_at = 0.0
-        self._lock = threading.Lock()
+        self._name = name
+        self._limits: Limits = MemoryLimits() if limits is None else limits
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a rate to keep to."""
+        return self._interval_s > 0
 
     def wait(self, amount: float) -> None:
         """Wait until so much may be used. Raises `RateLimited` where that takes more than seconds."""
-        if not self._per_minute:
+        if not self.is_limited:
             return
-        with self._lock:
-            now = self._clock()
-            start = max(self._free_at, now - self._burst_s)
-            wait_s = start - now
-            if wait_s > _PATIENCE_S:
-                raise RateLimited("The rate of the settings is used up.", retry_after_s=wait_s)
-            self._free_at = start + amount * _MINUTE_S / self._per_minute
+        wait_s = self._limits.reserve(self._name, amount, self._interval_s, self._burst_s, _PATIENCE_S)
+        if wait_s > _PATIENCE_S:
+            raise RateLimited("The allowed rate is used up, or the service asked to wait.", retry_after_s=wait_s)
         if wait_s > 0:
-            self._sleep(wait_s)
+            self._limits.sleep(wait_s)
+
+    def pause(self, seconds: float | None) -> None:
+        """The service asked to wait (None: it did not): nobody uses the rate for so long, at most for some minutes."""
+        if self.is_limited and seconds:
+            self._limits.reserve(self._name, 0.0, 0.0, -min(seconds, _PAUSE_MOST_S), math.inf)
 
 
 class Flight:

@@ -52,11 +52,11 @@ class Application:
         self._chosen = Chosen(settings)
         self._stores: dict[str, ObjectStore] = {}
         self._scopes: dict[str, list[str]] = {}
-        scratch = _fresh_folder(settings.data_dir / "scratch")
         clock = SystemClock()
         ledger = self._chosen.ledger()
         ledger.expire_all(clock.now())
-        parsers = self._chosen.parsers(ledger)
+        self._chosen.share(ledger, clock)
+        parsers = self._chosen.parsers()
         parts = Parts(
             stores=self._stores,
             parsers=parsers,
@@ -69,7 +69,7 @@ class Application:
             clock=clock,
             routes=settings.domain_routes(),
             scopes=self._scopes,
-            scratch=scratch,
+            scratch=_fresh_folder(settings.data_dir / "scratch"),
             config=engine_config(settings),
         )
         self.mirror = Mirror(parts)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from s3_to_milvus import registry
+from s3_to_milvus.bootstrap.ledger_limits import LedgerLimits
 from s3_to_milvus.bootstrap.ledger_tickets import LedgerTickets
 from s3_to_milvus.bootstrap.sources import FOLDER, S3, Address
 from s3_to_milvus.domain.document_limits import DocumentLimits
@@ -13,13 +14,24 @@ from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.retrying import RetryPolicy
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.parts import MIB, EngineConfig
-from s3_to_milvus.ports import Embedder, EventSource, Journal, Ledger, ObjectStore, Parser, Splitter, VectorStore
+from s3_to_milvus.ports import (
+    Clock,
+    Embedder,
+    EventSource,
+    Journal,
+    Ledger,
+    ObjectStore,
+    Parser,
+    Splitter,
+    VectorStore,
+)
 from s3_to_milvus.settings import ParsingSettings, Settings
 
 __all__ = ["Chosen", "engine_config"]
 
 # Decoded in the service itself: it needs no foreign library. Everything else runs in child processes.
 _IN_SERVICE = frozenset({"text"})
+_PACED_JOURNALS = frozenset({"notion", "slack"})
 
 
 def engine_config(settings: Settings) -> EngineConfig:
@@ -62,6 +74,15 @@ class Chosen:
         self._data = settings.data_dir
         self._pool: Any = None
         self._s3: ObjectStore | None = None
+        self._tickets: LedgerTickets | None = None
+        self._limits: LedgerLimits | None = None
+
+    def share(self, ledger: Ledger, clock: Clock) -> None:
+        """What is made from now on keeps its tickets, and the rates of services, in the ledger.
+
+        Without it no restart is survived: a document may be paid for twice, and each process has its own rates.
+        """
+        self._tickets, self._limits = LedgerTickets(ledger, clock), LedgerLimits(ledger, clock)
 
     def ledger(self) -> Ledger:
         """The ledger; opened."""
@@ -81,7 +102,7 @@ class Chosen:
         """The embedder. ``local`` keeps the graph that it builds in the data folder."""
         kind = self._settings.embedder.kind
         options = self._options("embedder", kind)
-        extra = (self._data / "models",) if kind == "local" else ()
+        extra = {"local": (self._data / "models",), "openai": (self._limits,)}.get(kind, ())
         made: Embedder = registry.load("embedder", kind)(options, *extra)
         return made
 
@@ -94,17 +115,15 @@ class Chosen:
     def journal(self) -> Journal:
         """The journal."""
         kind = self._settings.journal.kind
-        made: Journal = registry.load("journal", kind)(self._options("journal", kind))
+        extra = (self._limits,) if kind in _PACED_JOURNALS else ()
+        made: Journal = registry.load("journal", kind)(self._options("journal", kind), *extra)
         return made
 
-    def parsers(self, ledger: Ledger | None = None) -> list[Parser]:
-        """The parsers of all routes in the order of the settings; foreign libraries in child processes.
-
-        ``ledger``: remembers what was submitted to a service, so that a crash does not pay twice.
-        """
+    def parsers(self) -> list[Parser]:
+        """The parsers of all routes in the order of the settings; foreign libraries in child processes."""
         routes = self._settings.routes
         kinds = dict.fromkeys((*self._settings.parser.kind, *(kind for each in routes for kind in each.parsers)))
-        return [self._upstage(ledger) if kind == "upstage" else self._parser(kind) for kind in kinds]
+        return [self._upstage() if kind == "upstage" else self._parser(kind) for kind in kinds]
 
     def isolation(self) -> str:
         """How far the parsing children are shut off; a child is started to see."""
@@ -160,7 +179,7 @@ class Chosen:
         )
         return wrapped
 
-    def _upstage(self, ledger: Ledger | None) -> Parser:
+    def _upstage(self) -> Parser:
         """It needs the network, so it runs here; what opens files for it runs in the children."""
         options = self._options("parser", "upstage")
         adapter = registry.load("parser", "upstage")
@@ -175,7 +194,7 @@ class Chosen:
             media_types=cutter.media_types,
             preload=cutter.preload,
         )
-        made: Parser = adapter(options, wrapped, None if ledger is None else LedgerTickets(ledger))
+        made: Parser = adapter(options, wrapped, self._tickets, self._limits)
         return made
 
     def _parsing_pool(self) -> Any:

@@ -9,6 +9,7 @@ from s3_to_milvus.ports.clock import Clock
 from s3_to_milvus.ports.documents import Embedder, Parser, ParserInput, Splitter
 from s3_to_milvus.ports.journal import Journal
 from s3_to_milvus.ports.ledger import CollectionCounts, Ledger, SourceEntry, Standing
+from s3_to_milvus.ports.limits import Limits
 from s3_to_milvus.ports.metering import Meter, metered, spend
 from s3_to_milvus.ports.objects import UNCHANGED, Content, EventSource, ObjectStore, Unchanged
 from s3_to_milvus.ports.originals import OriginalCollection, Originals, RowReader
@@ -24,6 +25,7 @@ __all__ = [
     "EventSource",
     "Journal",
     "Ledger",
+    "Limits",
     "Meter",
     "ObjectStore",
     "OriginalCollection",

@@ -1,5 +1,6 @@
 """The ledger: durable memory and queue."""
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -191,8 +192,14 @@ class Ledger(Protocol):
     def outbox_later(self, ids: Sequence[int], due: float) -> None:
         """Try these again at ``due``."""
 
-    def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
-        """Reserve ``amount`` units of a shared rate (one per ``interval_s``); seconds to wait before use (GCRA)."""
+    def reserve(
+        self, name: str, amount: float, interval_s: float, burst_s: float, now: float, most_s: float = math.inf
+    ) -> float:
+        """Reserve ``amount`` units of a shared rate (one per ``interval_s``); seconds to wait before use (GCRA).
+
+        What was not used in the last ``burst_s`` may be used at once; negative: nobody may use it for so many seconds.
+        Where the wait is longer than ``most_s``, nothing is reserved. See `domain.rates`.
+        """
 
     # what the doors keep
     def quarantine(self, bodies: Sequence[QuarantinedBody]) -> None:

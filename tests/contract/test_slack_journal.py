@@ -8,11 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from s3_to_milvus.adapters.journals.slack import SlackJournal
+from s3_to_milvus.adapters.limits import MemoryLimits
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import JournalEntry
 from s3_to_milvus.errors import ConfigError, RateLimited, Unavailable
-from s3_to_milvus.ports import Journal
+from s3_to_milvus.ports import Journal, Limits
 from s3_to_milvus.testing.contracts.journal import JournalContract
+from s3_to_milvus.testing.fakes.clock import FakeClock
 from tests.support.receiver import Answer, Receiver, receiver
 
 
@@ -22,9 +24,9 @@ def server() -> Iterator[Receiver]:
         yield server
 
 
-def _journal(server: Receiver, mode: str = "failures") -> SlackJournal:
+def _journal(server: Receiver, mode: str = "failures", limits: Limits | None = None) -> SlackJournal:
     given = {"url_secret": server.url, "mode": mode, "messages_per_second": 1e6, "timeout_s": 2}
-    return SlackJournal(SlackJournal.Options.model_validate(given))
+    return SlackJournal(SlackJournal.Options.model_validate(given), limits)
 
 
 def _entry(number: int, outcome: str = "failed", key: str = "a.pdf", message: str = "") -> JournalEntry:
@@ -79,12 +81,17 @@ def test_a_hundred_failures_are_few_messages(server: Receiver) -> None:
 
 
 def test_what_was_written_is_not_written_again(server: Receiver) -> None:
-    journal = _journal(server)
+    clock = FakeClock()
+    journal = _journal(server, limits=MemoryLimits(clock.now, clock.sleep))
     entries = [_entry(number, message="x" * 200) for number in range(100)]
     server.answers.extend([Answer(is_taken=True), Answer(429, {"Retry-After": "30"})])
     with pytest.raises(RateLimited) as caught:
         journal.deliver(entries)
     assert caught.value.retry_after_s == 30
+    with pytest.raises(RateLimited):
+        journal.deliver(entries)  # nothing is sent before the time that Slack named
+    assert len(server.taken) == 1
+    clock.advance(30)
     journal.deliver(entries)
     told = [int(number) for text in _texts(server) for number in re.findall(r"#(\d+)\)", text)]
     assert told == list(range(100))

@@ -9,7 +9,7 @@ import pytest
 
 from s3_to_milvus.adapters.embedders.openai import OpenAIEmbedder
 from s3_to_milvus.adapters.embedders.openai.batching import batches, token_bound, windows
-from s3_to_milvus.adapters.pacing import Flight, Pace
+from s3_to_milvus.adapters.pacing import Flight
 from s3_to_milvus.errors import (
     ConfigError,
     FatalError,
@@ -172,26 +172,6 @@ def test_fewer_requests_run_after_a_refusal_and_more_again_later() -> None:
         with flight.one():
             pass
     assert flight.allowed == 8
-
-
-def test_a_rate_per_minute_waits_a_little_and_leaves_long_waits_to_the_queue() -> None:
-    now, slept = [1_000.0], []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    pace = Pace(60, clock=lambda: now[0], sleep=sleep)
-    for _ in range(61):
-        pace.wait(1)
-    assert slept == []
-    pace.wait(1)
-    assert slept == pytest.approx([1.0])
-    pace.wait(30)
-    with pytest.raises(RateLimited) as caught:
-        pace.wait(1)
-    assert caught.value.retry_after_s == pytest.approx(30.0, abs=2)
-    Pace(0).wait(1e9)
 
 
 def test_batches_and_windows_lose_nothing() -> None:

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from s3_to_milvus.adapters.chat import ChatLines, ChatMode
+from s3_to_milvus.adapters.limits import limit_name
 from s3_to_milvus.adapters.pacing import Pace
 from s3_to_milvus.adapters.posting import Poster, checked_address
 from s3_to_milvus.domain.records import JournalEntry
+from s3_to_milvus.errors import TransientError
+from s3_to_milvus.ports import Limits
 
 __all__ = ["SlackJournal"]
 
@@ -43,10 +46,13 @@ class SlackJournal:
             checked_address(value.get_secret_value(), is_encrypted=True)
             return value
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, limits: Limits | None = None) -> None:
+        """``limits``: rates that are shared with others; None: this journal keeps its own."""
         self._mode = options.mode
-        self._poster = Poster(options.url_secret.get_secret_value(), options.timeout_s, who="Slack", hint=_HINT)
-        self._pace = Pace(options.messages_per_second * 60, burst_s=3.0)
+        url = options.url_secret.get_secret_value()
+        self._poster = Poster(url, options.timeout_s, who="Slack", hint=_HINT)
+        name = limit_name("slack", url, "messages")
+        self._pace = Pace(options.messages_per_second * 60, burst_s=3.0, name=name, limits=limits)
         self._lines = ChatLines(options.mode, self._send, length=_TEXT_LENGTH, escaped=_escaped)
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
@@ -61,7 +67,11 @@ class SlackJournal:
     def _send(self, text: str) -> None:
         self._pace.wait(1)
         body = json.dumps({"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False})
-        self._poster.post(body.encode())
+        try:
+            self._poster.post(body.encode())
+        except TransientError as error:
+            self._pace.pause(error.retry_after_s)
+            raise
 
 
 def _escaped(line: str) -> str:

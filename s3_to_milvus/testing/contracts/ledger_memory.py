@@ -276,6 +276,7 @@ class LedgerMemoryContract:
         desk.fail(B)
         desk.ledger.add_collection(CollectionSpec("docs", "docs", 384, "hash"))
         desk.ledger.put_source(SourceEntry("docs", "file:///docs"))
+        desk.ledger.reserve("openai", 100, 1.0, 0.0, T)
         desk.observe(A, now=T + 1)
         claim = desk.take_one(T + 1)
         second = desk.commit(claim, now=T + 2, etag="v2")
@@ -285,6 +286,7 @@ class LedgerMemoryContract:
         again = after.ledger
         assert (again.counts(), again.objects(), again.runs(), again.outbox(T + 9, 9), again.collections()) == shown
         assert again.sources() == [SourceEntry("docs", "file:///docs")]
+        assert again.reserve("openai", 1, 1.0, 60.0, T + 3) == pytest.approx(97.0, abs=1e-5)
         assert again.expire_all(T + 3) == 1
         heir = after.take_one(T + 3)
         assert (heir.record, heir.garbage) == (second, (Garbage("docs", first.ids),))

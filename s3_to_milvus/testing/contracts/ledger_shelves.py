@@ -1,6 +1,7 @@
 """The contract of what stands beside the queue: timeline, journal entries, collections, sources, shared limits."""
 # ruff: noqa: D102 - a test's name is its docstring
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -164,6 +165,32 @@ class LedgerShelvesContract:
         assert [reserve(T + 100.0) for _ in range(4)] == pytest.approx([0, 0, 0, 0.5], abs=1e-5)
         assert desk.ledger.reserve("other", 1, 0.5, 0.0, T) == 0
         assert desk.ledger.reserve("other", 1, 0.5, 0.0, T) == pytest.approx(0.5, abs=1e-5)
+
+    def test_a_wait_that_is_too_long_reserves_nothing(self, desk: Desk) -> None:
+        def reserve(now: float, amount: float, most_s: float) -> float:
+            return desk.ledger.reserve("notion", amount, 0.5, 0.0, now, most_s)
+
+        assert reserve(T, 100, 5.0) == 0
+        assert [reserve(T, 1, 5.0) for _ in range(9)] == pytest.approx([50.0] * 9, abs=1e-5)
+        assert reserve(T + 46, 1, 5.0) == pytest.approx(4.0, abs=1e-5)
+        assert reserve(T + 46, 1, 5.0) == pytest.approx(4.5, abs=1e-5)
+
+    def test_a_shared_limit_can_be_paused_and_pauses_do_not_add_up(self, desk: Desk) -> None:
+        for now, pause_s in ((T, 20.0), (T + 1, 19.0), (T + 2, 3.0)):
+            desk.ledger.reserve("notion", 0, 0.0, -pause_s, now)
+        assert desk.ledger.reserve("notion", 1, 0.5, 60.0, T + 5) == pytest.approx(15.0, abs=1e-5)
+        assert desk.ledger.reserve("other", 1, 0.5, 60.0, T + 5) == 0
+        assert desk.ledger.reserve("notion", 1, 0.5, 0.0, T + 21) == 0
+
+    def test_a_limit_that_a_wrong_clock_wrote_is_forgotten(self, desk: Desk) -> None:
+        assert desk.ledger.reserve("notion", 1, 0.5, 0.0, T + 10 * 86_400) == 0
+        assert desk.ledger.reserve("notion", 1, 0.5, 0.0, T) == 0
+        assert desk.ledger.reserve("notion", 1, 0.5, 0.0, T) == pytest.approx(0.5, abs=1e-5)
+
+    def test_threads_that_reserve_at_once_get_what_they_would_one_by_one(self, desk: Desk) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            waits = list(pool.map(lambda _: desk.ledger.reserve("notion", 1, 0.5, 0.0, T), range(40)))
+        assert sorted(waits) == pytest.approx([number * 0.5 for number in range(40)], abs=1e-5)
 
     def test_check_says_one_line(self, desk: Desk) -> None:
         assert "\n" not in desk.ledger.check()

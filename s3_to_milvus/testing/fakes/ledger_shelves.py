@@ -1,8 +1,10 @@
 """What the ledger in memory shows, and the small tables beside the queue."""
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 
 from s3_to_milvus.domain.objects import ObjectRef, sort_key
+from s3_to_milvus.domain.rates import reserved
 from s3_to_milvus.domain.records import (
     Counts,
     IndexedLine,
@@ -186,8 +188,11 @@ class MemoryShelves(MemoryTables):
                 self.journal[entry_id] = (due, self.journal[entry_id][1])
 
     @locked
-    def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
+    def reserve(
+        self, name: str, amount: float, interval_s: float, burst_s: float, now: float, most_s: float = math.inf
+    ) -> float:
         """As `Ledger.reserve`."""
-        start = max(self.limits.get(name, now - burst_s), now - burst_s)
-        self.limits[name] = start + amount * interval_s
-        return max(0.0, start - now)
+        wait_s, free_at = reserved(self.limits.get(name), amount, interval_s, burst_s, now, most_s)
+        if free_at is not None:
+            self.limits[name] = free_at
+        return wait_s

@@ -5,16 +5,18 @@ import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from s3_to_milvus.adapters.embedders.openai.answers import tokens_of, vectors_of
 from s3_to_milvus.adapters.embedders.openai.batching import token_bound
-from s3_to_milvus.adapters.embedders.openai.failures import translated
+from s3_to_milvus.adapters.embedders.openai.failures import asked_wait_s, translated
+from s3_to_milvus.adapters.limits import limit_name
 from s3_to_milvus.adapters.pacing import Flight, Pace
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import Unauthorized
-from s3_to_milvus.ports import spend
+from s3_to_milvus.ports import Limits, spend
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -28,7 +30,7 @@ _CONNECT_S = 10.0
 class Client:
     """Threads share it. It never repeats a request by itself: that is the queue's work, which knows what else waits.
 
-    ``price_of`` a model: US dollars for a million tokens.
+    ``price_of`` a model: US dollars for a million tokens. ``limits``: who else keeps to the rates.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Client:
         tokens_per_minute: int,
         timeout_s: float,
         price_of: Callable[[str], float],
+        limits: Limits | None = None,
     ) -> None:
         self._api_key = api_key
         self._base_url = base_url
@@ -50,7 +53,10 @@ class Client:
         self._more = {} if dimensions is None else {"dimensions": dimensions}
         self._timeout_s = timeout_s
         self._price_of = price_of
-        self._requests, self._tokens = Pace(requests_per_minute), Pace(tokens_per_minute)
+        key, host = api_key.get_secret_value(), urlsplit(base_url).netloc.rpartition("@")[2]
+        names = [limit_name(host, key, what) for what in ("requests", "tokens")]
+        self._requests = Pace(requests_per_minute, name=names[0], limits=limits)
+        self._tokens = Pace(tokens_per_minute, name=names[1], limits=limits)
         self._flight = Flight(concurrency)
         self._lock = threading.Lock()
         self._sdk: Any = None
@@ -67,6 +73,7 @@ class Client:
             try:
                 answer = sdk.embeddings.create(model=model, input=texts, encoding_format="base64", **self._more)
             except Exception as exc:
+                (self._requests if self._requests.is_limited else self._tokens).pause(asked_wait_s(exc))
                 raise translated(exc) from exc
         tokens = tokens_of(answer)
         with self._lock:

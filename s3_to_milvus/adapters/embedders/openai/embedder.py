@@ -16,6 +16,7 @@ from s3_to_milvus.adapters.embedders.openai.kept import Kept
 from s3_to_milvus.domain.limits import storable_text
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.errors import ConfigError, FatalError, PermanentError, RateLimited, S3ToMilvusError
+from s3_to_milvus.ports import Limits
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -80,7 +81,8 @@ class OpenAIEmbedder:
         )
         timeout_s: float = Field(default=60.0, gt=0)
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, limits: Limits | None = None) -> None:
+        """``limits``: rates that are shared with others; None: this embedder keeps its own."""
         self._options = options
         self._host = _host_of(options.base_url)
         self._document_model = options.document_model or options.model
@@ -106,6 +108,7 @@ class OpenAIEmbedder:
             tokens_per_minute=options.tokens_per_minute,
             timeout_s=options.timeout_s,
             price_of=self._price_of,
+            limits=limits,
         )
         self._kept = Kept(_KEPT_BYTES)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="s2m-embed")

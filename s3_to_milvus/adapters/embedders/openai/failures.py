@@ -18,7 +18,7 @@ from s3_to_milvus.errors import (
     Unavailable,
 )
 
-__all__ = ["TooLong", "translated"]
+__all__ = ["TooLong", "asked_wait_s", "translated"]
 
 _QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"}
 _TOO_LONG = (
@@ -62,6 +62,11 @@ def translated(error: Exception) -> S3ToMilvusError:
     if status in (400, 413, 422):
         return _refused(error, status)
     return Unavailable(f"The embedding service answered {status}.", retry_after_s=_asked_s(headers))
+
+
+def asked_wait_s(error: Exception) -> float | None:
+    """When to come again, as the answer says (``Retry-After``); None: it does not, or there was none."""
+    return _asked_s(getattr(getattr(error, "response", None), "headers", None) or {})
 
 
 def _for_a_person(status: int) -> S3ToMilvusError:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from s3_to_milvus.adapters.journals.notion.failures import Unsure, translated
+from s3_to_milvus.adapters.limits import MemoryLimits, limit_name
 from s3_to_milvus.adapters.pacing import Pace
 from s3_to_milvus.errors import ConfigError, RateLimited, Unauthorized
+from s3_to_milvus.ports import Limits
 
 __all__ = ["VERSION", "NotionClient", "id_in"]
 
@@ -39,7 +41,10 @@ def id_in(text: str) -> str:
 
 
 class NotionClient:
-    """One token; ``per_second`` requests over all threads. What Notion asks to wait is waited for by everybody."""
+    """One token; ``per_second`` requests over all that go by the same ``limits`` (None: this client alone).
+
+    What Notion asks to wait is waited for by everybody.
+    """
 
     def __init__(
         self,
@@ -48,12 +53,14 @@ class NotionClient:
         base_url: str = "https://api.notion.com",
         timeout_s: float = 60.0,
         per_second: float = 3.0,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._token, self._base_url, self._timeout_s = token, base_url.rstrip("/"), timeout_s
         self._clock, self._sleep = clock, sleep
-        self._pace = Pace(per_second * 60, burst_s=1.0, clock=clock, sleep=sleep)
+        limits = MemoryLimits(clock, sleep) if limits is None else limits
+        self._pace = Pace(per_second * 60, burst_s=1.0, name=limit_name("notion", token, "requests"), limits=limits)
         self._closed_until = float("-inf")
         self._lock = threading.Lock()
         self._sdk: Any = None
@@ -135,6 +142,7 @@ class NotionClient:
     def _close(self, wait_s: float) -> None:
         with self._lock:
             self._closed_until = max(self._closed_until, self._clock() + wait_s)
+        self._pace.pause(wait_s)
 
     def _connected(self) -> Any:
         with self._lock:

@@ -15,6 +15,7 @@ from s3_to_milvus.adapters.journals.notion.rows import Row, Tally, file_row, hou
 from s3_to_milvus.adapters.journals.notion.table import NotionTable, Standing
 from s3_to_milvus.domain.records import JournalEntry
 from s3_to_milvus.errors import ConfigError, Rejected, S3ToMilvusError, Unavailable
+from s3_to_milvus.ports import Limits
 
 __all__ = ["NotionJournal"]
 
@@ -59,6 +60,7 @@ class NotionJournal:
     def __init__(
         self,
         options: Options,
+        limits: Limits | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -69,6 +71,7 @@ class NotionJournal:
             base_url=options.base_url,
             timeout_s=options.timeout_s,
             per_second=options.requests_per_second,
+            limits=limits,
             clock=clock,
             sleep=sleep,
         )

@@ -1,5 +1,6 @@
 """`SqliteLedger`: the port's methods, each one request to the writer or one read."""
 
+import math
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -195,9 +196,11 @@ class SqliteLedger:
         if ids:
             self._writer.run(lambda txn: shelves.outbox_later(txn, ids, due))
 
-    def reserve(self, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
+    def reserve(
+        self, name: str, amount: float, interval_s: float, burst_s: float, now: float, most_s: float = math.inf
+    ) -> float:
         """As `Ledger.reserve`."""
-        return self._writer.run(lambda txn: shelves.reserve(txn, name, amount, interval_s, burst_s, now))
+        return self._writer.run(lambda txn: shelves.reserve(txn, name, amount, interval_s, burst_s, now, most_s))
 
     def quarantine(self, bodies: Sequence[QuarantinedBody]) -> None:
         """As `Ledger.quarantine`."""

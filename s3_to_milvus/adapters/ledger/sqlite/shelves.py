@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool
 from s3_to_milvus.adapters.ledger.sqlite.rows import entry_of, key_of, text_of
 from s3_to_milvus.adapters.ledger.sqlite.writer import Transaction
+from s3_to_milvus.domain.rates import reserved
 from s3_to_milvus.domain.records import JournalEntry
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import SchemaMismatch
@@ -33,8 +34,8 @@ _OUTBOX = """SELECT id, bucket, key, action, outcome, started_at, elapsed_s, mes
 WHERE due <= ? ORDER BY id LIMIT ?"""
 _OUTBOX_DONE = "DELETE FROM outbox WHERE id = ?"
 _OUTBOX_LATER = "UPDATE outbox SET due = ? WHERE id = ?"
-_RESERVE = """INSERT INTO limits (name, free_at) VALUES (:name, :now - :burst_s + :cost_s)
-ON CONFLICT DO UPDATE SET free_at = max(free_at, :now - :burst_s) + :cost_s RETURNING free_at"""
+_FREE_AT = "SELECT free_at FROM limits WHERE name = ?"
+_RESERVE = "REPLACE INTO limits (name, free_at) VALUES (?, ?)"
 
 
 def add_collection(txn: Transaction, spec: CollectionSpec) -> CollectionSpec:
@@ -91,9 +92,12 @@ def outbox_later(txn: Transaction, ids: Sequence[int], due: float) -> None:
     txn.connection.executemany(_OUTBOX_LATER, [(due, each) for each in ids])
 
 
-def reserve(txn: Transaction, name: str, amount: float, interval_s: float, burst_s: float, now: float) -> float:
+def reserve(
+    txn: Transaction, name: str, amount: float, interval_s: float, burst_s: float, now: float, most_s: float
+) -> float:
     """As `Ledger.reserve`."""
-    cost_s = amount * interval_s
-    values = {"name": name, "now": now, "burst_s": burst_s, "cost_s": cost_s}
-    free_at: float = txn.execute(_RESERVE, values).fetchone()[0]
-    return max(0.0, free_at - cost_s - now)
+    row = txn.execute(_FREE_AT, (name,)).fetchone()
+    wait_s, free_at = reserved(row and row[0], amount, interval_s, burst_s, now, most_s)
+    if free_at is not None:
+        txn.execute(_RESERVE, (name, free_at))
+    return wait_s

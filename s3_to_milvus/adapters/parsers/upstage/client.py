@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from s3_to_milvus.adapters.limits import limit_name
 from s3_to_milvus.adapters.pacing import Pace, retry_after_s
 from s3_to_milvus.errors import (
     DocumentTooLarge,
@@ -22,6 +23,7 @@ from s3_to_milvus.errors import (
     Unavailable,
     UnreadableDocument,
 )
+from s3_to_milvus.ports import Limits
 
 __all__ = ["Forgotten", "NoSuchAddress", "TookTooLong", "UpstageClient"]
 
@@ -44,13 +46,17 @@ class TookTooLong(Unavailable):
 
 
 class UpstageClient:
-    """``url`` is that of the synchronous call, or the address above it. Shared by all threads."""
+    """``url`` is that of the synchronous call, or the address above it. Shared by all threads.
 
-    def __init__(self, url: str, key: str, timeout_s: float, per_second: float) -> None:
+    ``per_second``: documents that may be sent; ``limits``: who else keeps to that rate.
+    """
+
+    def __init__(self, url: str, key: str, timeout_s: float, per_second: float, limits: Limits | None = None) -> None:
         self._url = _address(url)
         self._key = key
         self._timeout_s = timeout_s
-        self._pace = Pace(per_second * 60, burst_s=1.0)
+        name = limit_name(urlsplit(self._url).netloc.rpartition("@")[2], key, "requests")
+        self._pace = Pace(per_second * 60, burst_s=1.0, name=name, limits=limits)
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -132,6 +138,8 @@ class UpstageClient:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
             raise Unavailable(f"Upstage does not answer: {type(exc).__name__}.") from exc
         if answer.status_code >= 300:
+            if "Authorization" in more["headers"]:  # not the store where results lie
+                self._pace.pause(_asked_s(answer))
             raise _refused(answer)
         return answer
 
@@ -183,10 +191,14 @@ def _first_page(batch: Mapping[str, Any]) -> int:
     return page if isinstance(page, int) and page > 0 else 1
 
 
+def _asked_s(answer: Any) -> float | None:
+    return retry_after_s(answer.headers.get("retry-after", ""))
+
+
 def _refused(answer: Any) -> S3ToMilvusError:
     """What a status means."""
     status = answer.status_code
-    wait_s = retry_after_s(answer.headers.get("retry-after", ""))
+    wait_s = _asked_s(answer)
     if status in (401, 402, 403, 429) and (status == 402 or any(word in answer.content.lower() for word in _CREDIT)):
         return QuotaExhausted("Upstage asks for payment: the credit is used up.", hint="Add credit to the account.")
     if status in (401, 403):

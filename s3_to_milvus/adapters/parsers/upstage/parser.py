@@ -21,7 +21,7 @@ from s3_to_milvus.domain.pages import page_list
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import DocumentTooLarge, UnreadableDocument
-from s3_to_milvus.ports import Parser, ParserInput, Tickets, spend
+from s3_to_milvus.ports import Limits, Parser, ParserInput, Tickets, spend
 
 __all__ = ["UpstageParser"]
 
@@ -146,16 +146,21 @@ class UpstageParser:
     media_types = media_types_of(formats)
     page_media_types: frozenset[str] = frozenset({PDF})
 
-    def __init__(self, options: Options, cutter: Parser | None = None, tickets: Tickets | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        cutter: Parser | None = None,
+        tickets: Tickets | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         given = options
         self._options = options
         self._cutter = cutter or UpstageCutter(
             UpstageCutter.Options(part_pages=given.part_pages, image_mb=given.image_mb)
         )
         self._tickets: Tickets = MemoryTickets() if tickets is None else tickets
-        self._client = UpstageClient(
-            given.api_url, given.api_key.get_secret_value(), given.timeout_s, given.requests_per_second
-        )
+        key = given.api_key.get_secret_value()
+        self._client = UpstageClient(given.api_url, key, given.timeout_s, given.requests_per_second, limits)
         self._fields = {
             "model": given.model,
             "mode": given.mode,
