@@ -127,7 +127,8 @@ def test_parts_that_were_read_before_one_failed_were_charged(documents: upstage.
     documents.faults = [upstage.Fault(200, body=b'{"elements": [], "usage": {"pages": 4}}'), upstage.Fault(503)]
     parser = _parser(documents, part_pages=4)
     assert _parsed(parser, _pdf(10)).pages == 4
-    assert _parsed(parser, _pdf(10)).pages == 10  # they are asked for, and charged, again
+    assert _parsed(parser, _pdf(10)).pages == 6  # the others
+    assert _parsed(parser, _pdf(10)).pages == 0
 
 
 def test_a_page_that_is_held_is_not_charged_again(documents: upstage.UpstageServer) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 
 from s3_to_milvus.adapters.parsers.upstage import UpstageCutter, UpstageParser
 from s3_to_milvus.adapters.parsers.upstage.elements import blocks_of
+from s3_to_milvus.adapters.parsers.upstage.held import HeldAnswers
 from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.documents import Block, BlockKind
 from s3_to_milvus.errors import QuotaExhausted, RateLimited, Unavailable, UnreadableDocument
@@ -50,6 +52,36 @@ def _blocks(*elements: dict[str, Any]) -> list[Block]:
 
 def _element(category: str, html: str, **more: Any) -> dict[str, Any]:
     return {"page": 1, "category": category, "content": {"html": html}, **more}
+
+
+def test_a_document_is_paid_once_however_often_what_follows_fails(server: UpstageServer) -> None:
+    """OpenAI is out of credit, Milvus is down: the object is tried again, and parsed each time."""
+    parser = _made(server)
+    documents = [list(parser.parse(_pdf(3)).blocks) for _ in range(4)]
+    assert documents[0]
+    assert all(each == documents[0] for each in documents)
+    assert (len(server.posts), parser.pages_used) == (1, 3)
+    parser.parse(_pdf(2))
+    _made(server, mode="enhanced").parse(_pdf(3))
+    assert len(server.posts) == 3
+
+
+def test_answers_are_held_within_bounds() -> None:
+    now = [0.0]
+    held = HeldAnswers(most_bytes=2_000, age_s=60, clock=lambda: now[0])
+    answers = {str(number): {"content": {"html": random.Random(number).randbytes(300).hex()}} for number in range(9)}
+    for key, answer in answers.items():
+        held.put(key, answer)
+        held.put(key, answer)  # in place of itself
+    assert held.get("8") == answers["8"]
+    kept = [key for key in answers if held.get(key)]
+    assert kept == list(answers)[-len(kept) :]
+    assert 2 <= len(kept) < 9
+    now[0] = 61
+    assert not any(held.get(key) for key in answers)
+    assert held._bytes == 0
+    held.put("odd", {"text": "\ud800 한글"})
+    assert held.get("odd") == {"text": "\ud800 한글"}
 
 
 def test_parts_of_a_long_pdf_are_the_same_bytes_whenever_they_are_cut() -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from s3_to_milvus.adapters.parsers.upstage.client import Forgotten, TookTooLong, UpstageClient
 from s3_to_milvus.adapters.parsers.upstage.cutting import UpstageCutter
 from s3_to_milvus.adapters.parsers.upstage.elements import blocks_of, page_of
+from s3_to_milvus.adapters.parsers.upstage.held import HeldAnswers
 from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.documents import Attachment, Block, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
@@ -27,7 +27,6 @@ __all__ = ["UpstageParser"]
 
 _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIB = 1 << 20
-_MAX_HELD = 1_000
 _PICTURES = ("figure", "chart")
 _HOME = "api.upstage.ai"
 # US dollars. Which pages ``auto`` reads as ``enhanced`` no answer says: it is at most this.
@@ -69,24 +68,6 @@ class _Read:
     warnings: list[str]
     known: set[int]
     pages: int = 0
-
-
-class _Held:
-    """Answers about single pages: when another page of the document fails, they are not paid for again."""
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        with self._lock:
-            return self._answers.get(key)
-
-    def put(self, key: str, answer: dict[str, Any]) -> None:
-        with self._lock:
-            self._answers[key] = answer
-            while len(self._answers) > _MAX_HELD:
-                self._answers.popitem(last=False)
 
 
 class UpstageParser:
@@ -172,7 +153,7 @@ class UpstageParser:
         }
         # Pages without text are pictures, and ``auto`` reads the text of a PDF only.
         self._with_ocr = {**self._fields, "ocr": "force"}
-        self._held = _Held()
+        self._held = HeldAnswers()
         self._price = _price_of(given.api_url, given.mode) if given.price_per_page is None else given.price_per_page
         self.fingerprint = fingerprint_of("upstage-2", *self._fields.values(), str(given.keep_headers))
         self._lock = threading.Lock()
@@ -268,8 +249,7 @@ class UpstageParser:
             except (DocumentTooLarge, TookTooLong):
                 pass
             else:
-                if part.fields is self._with_ocr:
-                    self._held.put(key, answer)
+                self._held.put(key, answer)
                 return [(1, 1, answer)], True
         return self._submitted(key, part, data)
 
