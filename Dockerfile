@@ -20,7 +20,8 @@ RUN apt-get update \
 COPY --from=build /app /app
 ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 S2M_DATA_DIR=/data S2M_HOST=0.0.0.0
 WORKDIR /app
-USER s2m
+# By number: Kubernetes can see that it is not root.
+USER 10001
 VOLUME /data
 EXPOSE 8510
 HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=4 \

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
 from s3_to_milvus.bootstrap.datalock import DataLock
 from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each, sns_messages
-from s3_to_milvus.bootstrap.sources import FOLDER, entry_for, parse_address
+from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
+from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, entry_for, parse_address
 from s3_to_milvus.engine.hints import Hints
+from s3_to_milvus.engine.intake import UNKNOWN_BUCKET
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.service import Service
@@ -72,11 +74,11 @@ class Application:
             scratch=_fresh_folder(settings.data_dir / "scratch"),
             config=engine_config(settings),
         )
-        self.mirror = Mirror(parts)
+        self.mirror = Mirror(parts, self._open_bucket)
         self._folders: dict[str, Path] = {}
         self.sources: list[SourceEntry] = []
-        for uri in sources:
-            self.open_source(uri)
+        self._named = NamedBuckets(self._check_bucket, self.open_source) if ANY_BUCKET in sources else None
+        self._open_sources(sources)
         self.hints = Hints(ledger, clock, decode_each, self.mirror.take)
         events = [*self._chosen.watches(self._folders), *self._chosen.events(self.hints)]
         self.service = Service(self.mirror, self.sources, events, self._chosen.journal())
@@ -126,6 +128,19 @@ class Application:
                 except ConfigError:
                     continue
         return self.sources
+
+    def _open_sources(self, sources: Sequence[str]) -> None:
+        """With ``s3://*`` also the buckets that an event named in an earlier life."""
+        known = self.mirror.parts.ledger.sources() if self._named else []
+        named = [entry.uri for entry in known if entry.uri.startswith("s3://")]
+        for uri in [*(each for each in sources if each != ANY_BUCKET), *named]:
+            self.open_source(uri)
+
+    def _open_bucket(self, bucket: str) -> str:
+        return UNKNOWN_BUCKET if self._named is None else self._named.open(bucket)
+
+    def _check_bucket(self, bucket: str) -> object:
+        return self._chosen.store(parse_address(f"s3://{bucket}"), bucket).check(bucket)
 
     def announce(self, url: str) -> None:
         """Tell other commands where this service answers."""

@@ -9,7 +9,7 @@ from functools import partial
 from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.chosen import Chosen
 from s3_to_milvus.bootstrap.datalock import owner_of
-from s3_to_milvus.bootstrap.sources import Address, entry_for, parse_address
+from s3_to_milvus.bootstrap.sources import ANY_BUCKET, Address, entry_for, parse_address
 from s3_to_milvus.errors import S3ToMilvusError, UnsupportedFormat
 from s3_to_milvus.ports import Ledger
 from s3_to_milvus.settings import Settings
@@ -97,6 +97,8 @@ def _ledger(chosen: Chosen) -> str:
 
 
 def _source(chosen: Chosen, uri: str) -> str:
+    if uri == ANY_BUCKET:
+        return "a bucket is looked at once an event names it"
     address: Address = parse_address(uri)
     entry = entry_for(address, ())
     return chosen.store(address, entry.name).check(entry.name)

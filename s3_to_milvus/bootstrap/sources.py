@@ -8,10 +8,12 @@ from pathlib import Path
 from s3_to_milvus.errors import ConfigError
 from s3_to_milvus.ports import SourceEntry
 
-__all__ = ["FOLDER", "S3", "Address", "entry_for", "parse_address"]
+__all__ = ["ANY_BUCKET", "FOLDER", "S3", "Address", "entry_for", "parse_address"]
 
 FOLDER = "folder"
 S3 = "s3"
+ANY_BUCKET = "s3://*"
+"""Among the sources: every bucket that an event names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """Read what a person typed. Raises `ConfigError` for anything that is neither a bucket nor a folder that exists."""
+    if text == ANY_BUCKET:
+        raise ConfigError(f"{text} stands for the buckets that events name.", hint="Name one: s3://bucket.")
     if text.startswith("s3://"):
         bucket, _, prefix = text.removeprefix("s3://").partition("/")
         if not bucket:

@@ -10,7 +10,7 @@ import click
 from s3_to_milvus.cli.codes import code_of_failures
 from s3_to_milvus.cli.desk import Answer
 from s3_to_milvus.cli.opening import load_settings
-from s3_to_milvus.cli.output import json_option, note, print_json, shown
+from s3_to_milvus.cli.output import counted, json_option, note, print_json, shown
 from s3_to_milvus.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -109,12 +109,13 @@ def _print(answer: Answer, *, is_applied: bool) -> None:
         return
     rows = sum(each["rows"] for each in answer["copied"])
     compared = "" if answer["similarity"] is None else f"; vectors compared: cosine {answer['similarity']:.4f}"
-    click.echo(f"{name}: {len(answer['copied']):,} objects ({rows:,} rows) as they are, without embedding{compared}")
+    objects = counted(len(answer["copied"]), "object")
+    click.echo(f"{name}: {objects} ({counted(rows, 'row')}) as they are, without embedding{compared}")
     if dropped := sum(each["dropped"] for each in answer["copied"]):
-        click.echo(f"  {dropped:,} more of their rows are doubles, or of older versions: not copied")
+        click.echo(f"  not copied of them: {counted(dropped, 'row')} that stand twice, or of older versions")
     if answer["done"]:
-        click.echo(f"  {answer['done']:,} objects are in {answer['successor']} already")
-    click.echo(f"  {len(answer['read']):,} objects are read and embedded anew")
+        click.echo(f"  in {answer['successor']} already: {counted(answer['done'], 'object')}")
+    click.echo(f"  to be read and embedded anew: {counted(len(answer['read']), 'object')}")
     _print_left(answer["left"])
     if "result" in answer:
         _print_result(answer)
@@ -124,19 +125,18 @@ def _print(answer: Answer, *, is_applied: bool) -> None:
 
 def _print_left(left: Sequence[Answer]) -> None:
     for why, count in Counter(each["why"] for each in left).items():
-        click.echo(f"  rows of {count:,} file names are left behind: {_WHY[why]} ({why})")
+        click.echo(f"  left behind, {_WHY[why]} ({why}): rows of {counted(count, 'file name')}")
         named = [each for each in left if each["why"] == why]
         for each in named[:_LISTED]:
-            click.echo(f"    {shown(each['file_name'])} ({each['rows']:,} rows)")
+            click.echo(f"    {shown(each['file_name'])} ({counted(each['rows'], 'row')})")
         if count > _LISTED:
             click.echo(f"    … and {count - _LISTED:,} more (--json shows all)")
 
 
 def _print_result(answer: Answer) -> None:
     result = answer["result"]
-    click.echo(
-        f"  done: {result['copied']:,} copied, {result['read']:,} read anew, {result['embedded']:,} chunks embedded"
-    )
+    embedded = counted(result["embedded"], "chunk")
+    click.echo(f"  done: {result['copied']:,} copied, {result['read']:,} read anew, {embedded} embedded")
     for each in [*result["failed"], *result["waiting"]][:_LISTED]:
         note(f"  ! {shown(each['key'])}: {shown(each['error'])} [{each['error_code']}]")
     if result["is_switched"]:

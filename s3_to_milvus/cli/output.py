@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["costs", "json_option", "note", "print_json", "print_table", "shown", "size_of", "time_of"]
+__all__ = ["costs", "counted", "json_option", "note", "print_json", "print_table", "shown", "size_of", "time_of"]
 
 # Control characters could drive the terminal, bidirectional ones could make a name look like another one.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -83,14 +83,19 @@ def size_of(size_bytes: int) -> str:
     return f"{size / 1_000:.1f} TB"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: ``1 row``, ``2,000 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def costs(answer: Mapping[str, Any]) -> str:
     """What paid services charged, of an answer that says so; empty where that is nothing."""
     tokens, pages, usd = (answer.get(name, 0) for name in ("tokens", "pages", "usd"))
     told = []
     if tokens:
-        told.append(f"{tokens:,} token{'' if tokens == 1 else 's'}")
+        told.append(counted(tokens, "token"))
     if pages:
-        told.append(f"{pages:,} page{'' if pages == 1 else 's'}")
+        told.append(counted(pages, "page"))
     if usd:
         told.append(_dollars(usd))
     return ", ".join(told)

@@ -32,7 +32,7 @@ def sync(ctx: click.Context, sources: Sequence[str], dry_run: bool, watch: bool,
     """
     if dry_run and watch:
         raise click.UsageError("--dry-run and --watch exclude each other.")
-    chosen = list(sources) or list(load_settings().source)
+    chosen = list(sources) or [each for each in load_settings().source if each != "s3://*"]
     if not chosen:
         raise click.UsageError("Name a SOURCE: a folder, or s3://bucket/prefix (or set S2M_SOURCE).")
     done: list[Synced] = []

@@ -8,7 +8,9 @@ from s3_to_milvus.domain.routing import route_of
 from s3_to_milvus.engine.observe import EVENTS
 from s3_to_milvus.engine.parts import Parts
 
-__all__ = ["Intake", "Taken"]
+__all__ = ["UNKNOWN_BUCKET", "Intake", "Taken"]
+
+UNKNOWN_BUCKET = "No source of this service holds that bucket."
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +22,23 @@ class Taken:
 
 
 class Intake:
-    """The door of the engine for hints. ``wake`` is called after each commit."""
+    """The door of the engine for hints. ``wake`` is called after each commit.
 
-    def __init__(self, parts: Parts, wake: Callable[[], None]) -> None:
+    ``open_bucket`` makes a source of a bucket that has none, or says why not.
+    """
+
+    def __init__(
+        self, parts: Parts, wake: Callable[[], None], open_bucket: Callable[[str], str] = lambda bucket: UNKNOWN_BUCKET
+    ) -> None:
         self._parts = parts
         self._wake = wake
+        self._open_bucket = open_bucket
 
     def take(self, events: Sequence[ObjectEvent], lane: Lane = Lane.LIVE) -> Taken:
-        """Durable when it returns. Unknown buckets and keys off every route are ignored, with the reason."""
+        """Durable when it returns. Unknown buckets and keys off every route are ignored, with the reason.
+
+        Raises `TransientError`, and takes nothing, where a bucket must be looked at first and can't be.
+        """
         refs: dict[ObjectRef, None] = {}
         ignored = []
         for event in events:
@@ -44,15 +55,15 @@ class Intake:
         return Taken(tuple(refs), tuple(ignored))
 
     def _why_not(self, ref: ObjectRef) -> str:
-        if ref.bucket not in self._parts.stores:
-            return "No source of this service holds that bucket."
         if not _is_possible(ref):
             return "No store can hold such a key."
-        if not any(ref.key.startswith(prefix) for prefix in self._parts.scopes.get(ref.bucket, ("",))):
-            return "No source of this service covers that key."
         route = route_of(self._parts.routes, ref)
         if route is None or route.is_ignored:
             return "No route leads this key into a collection."
+        if ref.bucket not in self._parts.stores and (reason := self._open_bucket(ref.bucket)):
+            return reason
+        if not any(ref.key.startswith(prefix) for prefix in self._parts.scopes.get(ref.bucket, ("",))):
+            return "No source of this service covers that key."
         return ""
 
 

@@ -27,6 +27,7 @@ ORIGINAL_NAMES = {
     "AWS_ACCESS_KEY": "store.s3.access_key_id",
     "AWS_SECRET_KEY": "store.s3.secret_access_key",
 }
+_WHOLE_ENV = tuple(name for name in ORIGINAL_NAMES if name != "UPSTAGE_API_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def read_layers(arguments: Mapping[str, Any], environ: Mapping[str, str], folder
         _variables(_named(env_file), env_values, str(env_file)),
         _original_names(environ, env_values, env_file),
         _toml(folder / CONFIG_FILE),
+        *_original_arrangement(env_values, env_file),
     )
 
 
@@ -96,6 +98,14 @@ def _original_names(environ: Mapping[str, str], env_values: Mapping[str, str], f
             if value := values.get(variable):
                 found.setdefault(name, (f"{place} {variable}", value))
     return _layer("the original names", found)
+
+
+def _original_arrangement(env_values: Mapping[str, str], file: Path) -> list[Layer]:
+    """The original's whole ``.env`` is no stray key: it chooses the original's arrangement, unless anything else is."""
+    if not all(env_values.get(variable) for variable in _WHOLE_ENV):
+        return []
+    place = f"{file}, which is the original system's: {', '.join(_WHOLE_ENV)}"
+    return [_layer("the original's whole .env", {"profile": (place, "cloud")})]
 
 
 def _decoded(value: str) -> Any:

@@ -228,7 +228,7 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, BeforeValidator(_absolute)] = Field(default_factory=_user_data_dir)
     """The folder of the ledger and of Milvus Lite; without a setting, the platform's folder for user data."""
     source: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()
-    """What is mirrored: folders, or `s3://bucket/prefix`."""
+    """What is mirrored: folders, `s3://bucket/prefix`, or `s3://*`: every bucket that an event names."""
     host: str = "127.0.0.1"
     """The address the service listens on."""
     port: int = Field(default=8510, ge=0, le=65_535)

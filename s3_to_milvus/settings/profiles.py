@@ -7,7 +7,7 @@ from s3_to_milvus.settings.layers import Layer
 
 __all__ = ["PROFILES", "with_profile"]
 
-PROFILES: dict[str, dict[str, dict[str, Any] | list[dict[str, Any]]]] = {
+PROFILES: dict[str, dict[str, dict[str, Any] | list[Any]]] = {
     "local": {},
     # The arrangement of the original system: documents below Milvus/<collection>/, read by Upstage, embedded by OpenAI.
     "cloud": {
@@ -15,6 +15,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | list[dict[str, Any]]]] = {
         "splitter": {"kind": "recursive"},
         "embedder": {"kind": "openai"},
         "journal": {"kind": "notion"},
+        "source": ["s3://*"],
         "routes": [{"prefix": "Milvus/"}, {"ignored": True}],
     },
 }

@@ -2,8 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 from pymilvus import DataType
@@ -16,7 +15,6 @@ from s3_to_milvus.testing.contracts.originals import Fill, OriginalsContract
 from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector
 from s3_to_milvus.testing.fakes.vector_store import MemoryVectorStore
 from tests.support import original_system
-from tests.support.milvus_server import milvus_server, why_not
 
 
 class TestMemoryOriginals(OriginalsContract):
@@ -47,13 +45,6 @@ def _filler(store: MilvusVectorStore) -> Fill:
     return fill
 
 
-@pytest.fixture(scope="module")
-def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusVectorStore]:
-    store = MilvusVectorStore(MilvusVectorStore.Options(), Path(tmp_path_factory.mktemp("lite")) / "milvus.db")
-    yield store
-    store.close()
-
-
 class TestLiteOriginals(OriginalsContract):
     @pytest.fixture
     def store(self, lite: MilvusVectorStore) -> MilvusVectorStore:
@@ -62,16 +53,6 @@ class TestLiteOriginals(OriginalsContract):
     @pytest.fixture
     def fill(self, lite: MilvusVectorStore) -> Fill:
         return _filler(lite)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusVectorStore]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with milvus_server(Path(tmp_path_factory.mktemp("milvus"))) as uri:
-        store = MilvusVectorStore(MilvusVectorStore.Options(uri=uri))
-        yield store
-        store.close()
 
 
 @pytest.mark.soak

@@ -1,7 +1,6 @@
 """A collection that the original program filled is taken over: by the command, from S3, with 3,072 dimensions."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -10,46 +9,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from tests.support import openai_server as openai
-from tests.support.milvus_server import milvus_server, why_not
-from tests.support.ministack import running_ministack
+from tests.support.company import BUCKET, ROOT, Company
+from tests.support.milvus_server import milvus_or_skip
 
-ROOT = Path(__file__).resolve().parents[2]
-BUCKET = "company"
 FOLDER = "Milvus/HR"
 KEPT = "<table><tr><td>휴가 15일</td></tr></table>"
 
 
-class Company:
-    """The bucket, OpenAI's stand-in, a Milvus, and the original program that fills it."""
+class Heir(Company):
+    """The original program fills its Milvus; then it is ours."""
 
-    def __init__(self, folder: Path, uri: str, stack: ExitStack) -> None:
-        self.folder = folder
-        self.uri = uri
-        ministack = stack.enter_context(running_ministack(folder))
-        self.openai = stack.enter_context(openai.openai_server())
-        session = boto3.session.Session(ministack.access_key_id, ministack.secret_access_key, region_name="us-east-1")
-        self.s3 = session.client("s3", endpoint_url=ministack.endpoint_url)
-        self.s3.create_bucket(Bucket=BUCKET)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("S2M_", "AWS_"))}
-        self.environment = inherited | {
-            "OPENAI_API_KEY": openai.KEY,
-            "UPSTAGE_API_KEY": "up_unused",
-            "AWS_ACCESS_KEY": ministack.access_key_id,
-            "AWS_SECRET_KEY": ministack.secret_access_key,
-            "S2M_PROFILE": "cloud",
-            "S2M_PARSER__KIND": "text",
-            "S2M_JOURNAL__KIND": "log",
-            "S2M_SOURCE": f"s3://{BUCKET}",
-            "S2M_DATA_DIR": str(folder / "data"),
-            "S2M_STORE__S3__ENDPOINT_URL": ministack.endpoint_url,
-            "S2M_STORE__S3__REGION": ministack.region,
-            "S2M_EMBEDDER__OPENAI__BASE_URL": self.openai.url,
-            "S2M_VECTOR_STORE__MILVUS__URI": uri,
-        }
+    def __init__(self, folder: Path, stack: ExitStack, milvus: str) -> None:
+        super().__init__(folder, stack, milvus, S2M_PARSER__KIND="text", S2M_JOURNAL__KIND="log")
         self._events: list[dict[str, Any]] = []
 
     def put(self, name: str, text: str) -> str:
@@ -65,18 +38,14 @@ class Company:
         )
 
     def run_original(self) -> None:
+        """The original's service, by the calls that it made."""
         lines = "".join(f"{json.dumps(event)}\n" for event in self._events)
-        command = [sys.executable, "-m", "tests.support.original_system", self.uri]
+        command = [sys.executable, "-m", "tests.support.original_system", self.milvus]
         subprocess.run(command, input=lines, text=True, cwd=ROOT, check=True, timeout=250, capture_output=True)
 
-    def run(self, *arguments: str, code: int = 0) -> Any:
-        """A command of ours, its answer as JSON."""
-        command = [sys.executable, "-m", "s3_to_milvus.cli.main", *arguments, "--json"]
-        done = subprocess.run(
-            command, env=self.environment, cwd=self.folder, text=True, capture_output=True, timeout=250
-        )
-        assert done.returncode == code, done.stderr
-        return json.loads(done.stdout)
+    def answer(self, *arguments: str) -> Any:
+        """What a command of ours says in JSON."""
+        return json.loads(self.run(*arguments, "--json").stdout)
 
     def rows(self, name: str = "HR") -> list[tuple[str, str]]:
         """What another reader of Milvus finds under this name, in a process of its own."""
@@ -84,26 +53,23 @@ class Company:
             "import json, sys; from pymilvus import MilvusClient; from tests.support.original_system import rows_of;"
             "print(json.dumps(rows_of(MilvusClient(sys.argv[1]), sys.argv[2])))"
         )
-        command = [sys.executable, "-c", script, self.uri, name]
+        command = [sys.executable, "-c", script, self.milvus, name]
         done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=120, check=True)
         return [(file_name, text) for file_name, text in json.loads(done.stdout.splitlines()[-1])]
 
-    def embedded(self) -> list[str]:
+    def paid(self) -> list[str]:
+        """Every text that was embedded."""
         return [text for request in self.openai.requests for text in request["input"]]
 
 
 @pytest.fixture(params=["lite", pytest.param("server", marks=pytest.mark.soak)])
-def company(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Company]:
+def company(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Heir]:
     with ExitStack() as stack:
-        uri = str(tmp_path / "milvus.db")
-        if request.param == "server":
-            if reason := why_not():
-                pytest.skip(reason)
-            uri = stack.enter_context(milvus_server(tmp_path))
-        yield Company(tmp_path, uri, stack)
+        uri = stack.enter_context(milvus_or_skip(tmp_path)) if request.param == "server" else ""
+        yield Heir(tmp_path, stack, uri)
 
 
-def _fill(company: Company) -> None:
+def _fill(company: Heir) -> None:
     """Ten years of use, in short: what is right, and each weakness of the original."""
     old = "2023-04-05 10:00:00+00:00"
     company.event("휴가.txt", company.put("휴가.txt", "휴가"), KEPT, "<p>2</p>")
@@ -122,11 +88,11 @@ def _fill(company: Company) -> None:
     company.run_original()
 
 
-def test_the_original_s_collection_is_taken_over_and_kept_exact(company: Company) -> None:
+def test_the_original_s_collection_is_taken_over_and_kept_exact(company: Heir) -> None:
     _fill(company)
     before = company.rows()
 
-    plan = company.run("adopt", "--collection", "HR")[0]
+    plan = company.answer("adopt", f"s3://{BUCKET}", "--collection", "HR")[0]
     copied = {each["key"].removeprefix(f"{FOLDER}/"): (each["rows"], each["dropped"]) for each in plan["copied"]}
     assert copied == {"휴가.txt": (2, 0), "질문.txt": (2, 2), "연봉.txt": (1, 1)}
     left = {each["file_name"]: each["why"] for each in plan["left"]}
@@ -135,16 +101,16 @@ def test_the_original_s_collection_is_taken_over_and_kept_exact(company: Company
     assert "result" not in plan
     assert plan["similarity"] == pytest.approx(1.0, abs=1e-3)
     assert company.rows() == before
-    assert len(company.embedded()) == 3  # compared
+    assert len(company.paid()) == 3  # compared
 
-    done = company.run("adopt", "--collection", "HR", "--apply")[0]["result"]
+    done = company.answer("adopt", f"s3://{BUCKET}", "--collection", "HR", "--apply")[0]["result"]
     assert {name: done[name] for name in ("copied", "read", "embedded", "is_switched")} == {
         "copied": 3,
         "read": 5,
         "embedded": 5,
         "is_switched": True,
     }
-    paid = "\n".join(company.embedded()[6:])
+    paid = "\n".join(company.paid()[6:])
     assert not any(text in paid for text in (KEPT, "Q1", "2024</p>"))
 
     wanted = [
@@ -164,41 +130,37 @@ def test_the_original_s_collection_is_taken_over_and_kept_exact(company: Company
     _live_on(company, wanted)
 
 
-def _live_on(company: Company, wanted: list[tuple[str, str]]) -> None:
+def _live_on(company: Heir, wanted: list[tuple[str, str]]) -> None:
     """Replace, add and delete, as if there had never been another system; then the original's rows may go."""
-    embedded = len(company.embedded())
-    assert company.run("sync", f"s3://{BUCKET}")["unchanged"] == 8
-    assert len(company.embedded()) == embedded
+    embedded = len(company.paid())
+    assert company.answer("sync", f"s3://{BUCKET}")["unchanged"] == 8
+    assert len(company.paid()) == embedded
     company.put("휴가.txt", "휴가 20일")
     company.s3.delete_object(Bucket=BUCKET, Key=f"{FOLDER}/질문.txt")
-    report = company.run("sync", f"s3://{BUCKET}")
+    report = company.answer("sync", f"s3://{BUCKET}")
     assert (report["changed"], report["removed"], report["embedded"]) == (1, 1, 1)
     expected = [row for row in wanted if row[0] not in ("휴가.txt", "질문.txt")] + [("휴가.txt", "휴가 20일")]
     assert company.rows() == sorted(expected)
-    assert company.run("check") == {"ok": True, "missing": [], "stale": [], "orphaned": []}
-    assert company.run("adopt", "--collection", "HR")[0]["is_over"]
-    company.run("adopt", "--collection", "HR", "--drop-original")
+    assert company.answer("check") == {"ok": True, "missing": [], "stale": [], "orphaned": []}
+    assert company.answer("adopt", f"s3://{BUCKET}", "--collection", "HR")[0]["is_over"]
+    company.answer("adopt", f"s3://{BUCKET}", "--collection", "HR", "--drop-original")
     with pytest.raises(subprocess.CalledProcessError):
         company.rows("HR_original")
     assert company.rows() == sorted(expected)
 
 
-def test_a_service_started_over_the_original_s_collection_says_what_to_do(company: Company) -> None:
+def test_a_service_started_over_the_original_s_collection_says_what_to_do(company: Heir) -> None:
     company.event("휴가.txt", company.put("휴가.txt", "휴가"), KEPT)
     company.run_original()
     before = company.rows()
-    command = [sys.executable, "-m", "s3_to_milvus.cli.main", "sync"]
     started = time.monotonic()
-    done = subprocess.run(
-        command, env=company.environment, cwd=company.folder, text=True, capture_output=True, timeout=120
-    )
-    assert done.returncode == 7, done.stderr
+    done = company.run("sync", f"s3://{BUCKET}", code=7)
     assert "The collection HR was made by the original system" in done.stderr
     assert "s3-to-milvus adopt --collection HR" in done.stderr
     assert time.monotonic() - started < 60
     assert company.rows() == before
-    assert company.embedded() == []
+    assert company.paid() == []
     # What it had begun stands in the way of nothing.
-    done_at_last = company.run("adopt", "--collection", "HR", "--apply")[0]["result"]
+    done_at_last = company.answer("adopt", f"s3://{BUCKET}", "--collection", "HR", "--apply")[0]["result"]
     assert (done_at_last["copied"], done_at_last["embedded"], done_at_last["is_switched"]) == (1, 0, True)
     assert company.rows() == before

@@ -4,9 +4,8 @@ ministack runs the function itself, in the Python it was installed for, and its 
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,6 +13,7 @@ import pytest
 from botocore.config import Config
 
 from tests.support.application import until
+from tests.support.deploying import Clients, deployed, packaged_template
 from tests.support.forwarding import (
     KOREAN,
     ReceivingService,
@@ -21,15 +21,11 @@ from tests.support.forwarding import (
     receiving,
     sqs_batch,
     wanted_signature,
-    zipped_function,
 )
 from tests.support.ministack import Ministack, running_ministack
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "deploy" / "sam" / "template.yaml"
 SECRET = "하나의 ministack-secret"
 ARRIVES_S = 30.0
-
-Clients = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
@@ -73,29 +69,7 @@ def secret_arn(clients: Clients) -> str:
 
 @pytest.fixture(scope="module")
 def template(clients: Clients) -> str:
-    """The template as ``aws cloudformation package`` leaves it."""
-    clients("s3").create_bucket(Bucket="code")
-    clients("s3").put_object(Bucket="code", Key="function.zip", Body=zipped_function())
-    text = TEMPLATE.read_text(encoding="utf-8")
-    code = "Code: ../lambda/"
-    assert text.count(code) == 1
-    return text.replace(code, "Code: {S3Bucket: code, S3Key: function.zip}")
-
-
-def _deployed(clients: Clients, template: str, name: str, **parameters: str) -> dict[str, str]:
-    """Outputs of a new stack."""
-    clouds = clients("cloudformation")
-    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-    clouds.create_stack(StackName=name, TemplateBody=template, Parameters=given, Capabilities=["CAPABILITY_IAM"])
-
-    def stack() -> Any:
-        return clouds.describe_stacks(StackName=name)["Stacks"][0]
-
-    until(lambda: not stack()["StackStatus"].endswith("_IN_PROGRESS"), 60)
-    events = clouds.describe_stack_events(StackName=name)["StackEvents"]
-    reasons = [event["ResourceStatusReason"] for event in events if event.get("ResourceStatusReason")]
-    assert stack()["StackStatus"] == "CREATE_COMPLETE", reasons
-    return {each["OutputKey"]: each["OutputValue"] for each in stack()["Outputs"]}
+    return packaged_template(clients)
 
 
 def _wait_for(service: ReceivingService, key: str, name: str) -> Any:
@@ -115,7 +89,7 @@ def test_a_korean_object_arrives_by_the_notification_of_the_bucket(
 ) -> None:
     s3 = clients("s3")
     s3.create_bucket(Bucket="docs")
-    stack = _deployed(clients, template, "plain", BucketName="docs", ServiceUrl=service.url, SecretArn=secret_arn)
+    stack = deployed(clients, template, "plain", BucketName="docs", ServiceUrl=service.url, SecretArn=secret_arn)
     events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*", "s3:ObjectRestore:Completed"]
     rule = {"Id": "s3-to-milvus", "QueueArn": stack["QueueArn"], "Events": events}
     s3.put_bucket_notification_configuration(Bucket="docs", NotificationConfiguration={"QueueConfigurations": [rule]})
@@ -143,7 +117,7 @@ def test_a_message_that_is_not_taken_comes_again(
     hasty = template.replace("VisibilityTimeout: 190", "VisibilityTimeout: 2")
     hasty = hasty.replace("maxReceiveCount: 100", "maxReceiveCount: 2").replace("InSeconds: 5", "InSeconds: 0")
     assert hasty.count("maxReceiveCount: 2") == 1
-    stack = _deployed(clients, hasty, "hasty", BucketName="any", ServiceUrl=service.url, SecretArn=secret_arn)
+    stack = deployed(clients, hasty, "hasty", BucketName="any", ServiceUrl=service.url, SecretArn=secret_arn)
     sqs = clients("sqs")
     service.received.clear()
     service.statuses = [503]
@@ -173,7 +147,7 @@ def test_a_korean_object_arrives_by_event_bridge(
         Bucket="bridged", NotificationConfiguration={"EventBridgeConfiguration": {}}
     )
     given = {"BucketName": "bridged", "ServiceUrl": service.url, "SecretArn": secret_arn}
-    stack = _deployed(clients, template, "bridge", **given, UseEventBridge="true", Prefix="한글 폴더/")
+    stack = deployed(clients, template, "bridge", **given, UseEventBridge="true", Prefix="한글 폴더/")
     assert stack["QueueArn"]
     service.received.clear()
     s3.put_object(Bucket="bridged", Key="elsewhere.txt", Body=b"1")

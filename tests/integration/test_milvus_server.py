@@ -9,7 +9,7 @@ from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import SchemaMismatch
 from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector
-from tests.support.milvus_server import milvus_server, why_not
+from tests.support.milvus_server import milvus_or_skip
 
 pytestmark = pytest.mark.soak
 SPEC = CollectionSpec("papers", '논문 "모음"', DIM, "embedder-1")
@@ -17,9 +17,7 @@ SPEC = CollectionSpec("papers", '논문 "모음"', DIM, "embedder-1")
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with milvus_server(Path(tmp_path_factory.mktemp("milvus"))) as uri:
+    with milvus_or_skip(Path(tmp_path_factory.mktemp("milvus"))) as uri:
         yield uri
 
 

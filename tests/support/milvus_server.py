@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["milvus_server", "why_not"]
+__all__ = ["milvus_or_skip", "milvus_server", "why_not"]
 
 TOOLS = Path(__file__).parents[2] / ".tools" / "milvus-server"
 PACKAGES = ["milvus==2.3.5", "setuptools<81"]
@@ -61,6 +61,17 @@ def milvus_server(folder: Path) -> Iterator[str]:
             _kill_all(namespace)
     finally:
         subprocess.run(["ip", "netns", "delete", namespace], check=True)
+
+
+@contextmanager
+def milvus_or_skip(folder: Path) -> Iterator[str]:
+    """The same; where none can be started, the test is skipped with the reason."""
+    import pytest
+
+    if reason := why_not():
+        pytest.skip(reason)
+    with milvus_server(folder) as uri:
+        yield uri
 
 
 def _environment() -> Path:

@@ -31,6 +31,7 @@ class Ministack:
     access_key_id: str = "test"
     secret_access_key: str = "test-secret"
     region: str = "us-east-1"
+    pid: int = 0
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def running_ministack(folder: Path) -> Iterator[Ministack]:
         subprocess.Popen([str(program)], stdout=log, stderr=log, env=_environment(folder, port), cwd=folder) as process,
     ):
         try:
-            server = Ministack(f"http://127.0.0.1:{port}")
+            server = Ministack(f"http://127.0.0.1:{port}", pid=process.pid)
             _wait_until_ready(server, process, folder)
             yield server
         finally:

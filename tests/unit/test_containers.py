@@ -13,8 +13,11 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 
 def test_the_image_runs_as_nobody_special_and_can_be_read_only() -> None:
     last = DOCKERFILE.rpartition("FROM ")[2]
-    assert re.search(r"^USER s2m$", last, re.MULTILINE)
-    assert last.index("USER s2m") < last.index("CMD")
+    user = re.search(r"^USER (\d+)$", last, re.MULTILINE)  # a number: Kubernetes' runAsNonRoot asks for one
+    assert user is not None
+    assert int(user[1]) > 0
+    assert f"--uid {user[1]} " in last
+    assert last.index(user[0]) < last.index("CMD")
     assert "HEALTHCHECK" in last
     assert "S2M_DATA_DIR=/data" in last
     assert ":latest" not in DOCKERFILE

@@ -294,6 +294,36 @@ def test_the_profile_cloud_is_the_arrangement_of_the_original_system(read: Load)
     assert settings.places_of("embedder.kind") == ["the profile cloud"]
 
 
+WHOLE_ENV = {name: f"value-of-{name}" for name in ORIGINAL_NAMES if name != "UPSTAGE_API_URL"}
+
+
+def _dotenv(values: dict[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def test_the_original_s_env_file_alone_is_its_arrangement(read: Load, tmp_path: Path) -> None:
+    settings = read(dotenv=_dotenv(WHOLE_ENV))
+    assert (settings.profile, settings.embedder.kind, settings.journal.kind) == ("cloud", "openai", "notion")
+    assert settings.source == ("s3://*",)
+    assert str(tmp_path / ".env") in _source(settings, "profile")
+    assert "UPSTAGE_API_KEY" in _source(settings, "profile")
+    assert "value-of" not in _source(settings, "profile")
+
+
+@pytest.mark.parametrize("missing", WHOLE_ENV)
+def test_a_part_of_the_original_s_env_file_chooses_nothing(read: Load, missing: str) -> None:
+    part = {name: value for name, value in WHOLE_ENV.items() if name != missing}
+    assert read(dotenv=_dotenv(part)).profile == "local"
+    assert read(dotenv=_dotenv(part | {missing: ""})).profile == "local"
+    assert read(dotenv=_dotenv(part), **{missing: "from elsewhere"}).profile == "local"
+
+
+def test_any_word_on_the_profile_is_stronger_than_the_original_s_env_file(read: Load) -> None:
+    assert read(**WHOLE_ENV).profile == "local"  # the environment may hold keys of other programs
+    assert read(dotenv=_dotenv(WHOLE_ENV), S2M_PROFILE="local").profile == "local"
+    assert read(dotenv=_dotenv(WHOLE_ENV), toml='profile = "local"\n').embedder.kind == "local"
+
+
 def test_every_other_setting_is_stronger_than_a_profile(read: Load) -> None:
     settings = read(S2M_EMBEDDER__KIND="hash", toml='profile = "cloud"\n[parser]\nkind = ["text"]\n')
     assert (settings.embedder.kind, settings.parser.kind) == ("hash", ("text",))

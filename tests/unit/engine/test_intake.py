@@ -5,6 +5,8 @@ import pytest
 from s3_to_milvus.domain.objects import ObjectEvent, ObjectRef
 from s3_to_milvus.domain.routing import Route
 from s3_to_milvus.engine.intake import Intake
+from s3_to_milvus.errors import Unavailable
+from s3_to_milvus.ports import ObjectStore
 from tests.unit.engine.house import BUCKET, House
 
 
@@ -36,6 +38,39 @@ def test_an_unknown_bucket_is_ignored_with_the_reason(tmp_path, woken):
     assert "No source" in taken.ignored[0][1]
     assert woken == []
     assert house.ledger.next_due() is None
+
+
+def test_a_bucket_that_may_be_opened_is(tmp_path, woken):
+    stores: dict[str, ObjectStore] = {}
+    house = House(tmp_path, stores=stores, routes=[Route(prefix="Milvus/"), Route(is_ignored=True)])
+    asked = []
+
+    def open_bucket(bucket):
+        asked.append(bucket)
+        if bucket == "refused":
+            return "It is not ours."
+        stores[bucket] = house.store
+        return ""
+
+    door = Intake(house.parts, lambda: woken.append(1), open_bucket)
+    assert not door.take(events("private/a.txt", bucket="new")).refs
+    assert asked == []  # what no route wants is no reason to open a bucket
+    assert door.take(events("Milvus/HR/a.txt", "Milvus/HR/b.txt", bucket="new")).refs
+    assert door.take(events("Milvus/a.txt", bucket="refused")).ignored[0][1] == "It is not ours."
+    assert asked == ["new", "refused"]
+
+
+def test_a_bucket_that_cannot_be_looked_at_now_takes_no_event(tmp_path, woken):
+    """The sender is told, and sends again; half of a batch is never taken."""
+    house = House(tmp_path)
+
+    def open_bucket(bucket):
+        raise Unavailable("S3 does not answer.")
+
+    door = Intake(house.parts, lambda: woken.append(1), open_bucket)
+    with pytest.raises(Unavailable):
+        door.take([*events("a.txt"), *events("a.txt", bucket="new")])
+    assert (house.ledger.next_due(), woken) == (None, [])
 
 
 def test_keys_off_every_route_or_outside_the_mirrored_part_are_ignored(tmp_path, woken):

@@ -1,0 +1,57 @@
+"""Buckets that events name: opened once, refused for a minute, never taken for gone while S3 is down."""
+
+import pytest
+
+from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
+from s3_to_milvus.errors import ConfigError, Unauthorized, Unavailable
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.answers: dict[str, Exception] = {}
+        self.asked: list[str] = []
+        self.opened: list[str] = []
+        self.buckets = NamedBuckets(self._check, self.opened.append, lambda: self.now)
+
+    def _check(self, bucket: str) -> str:
+        self.asked.append(bucket)
+        if error := self.answers.get(bucket):
+            raise error
+        return "well"
+
+
+def test_a_bucket_that_can_be_read_becomes_a_source():
+    world = World()
+    assert world.buckets.open("company") == ""
+    assert world.opened == ["s3://company"]
+
+
+@pytest.mark.parametrize("error", [ConfigError("There is no bucket."), Unauthorized("It may not be read.")])
+def test_one_that_cannot_is_asked_for_once_a_minute(error: Exception):
+    world = World()
+    world.answers["evil"] = error
+    for _ in range(5):
+        assert world.buckets.open("evil") == str(error)
+    assert (world.asked, world.opened) == (["evil"], [])
+    world.now += 61
+    del world.answers["evil"]
+    assert world.buckets.open("evil") == ""
+    assert world.opened == ["s3://evil"]
+
+
+def test_made_up_names_do_not_fill_the_memory():
+    world = World()
+    for number in range(3_000):
+        world.answers[str(number)] = ConfigError("There is no bucket.")
+        world.buckets.open(str(number))
+    assert len(world.buckets._refused) <= 1_000
+
+
+def test_a_store_that_does_not_answer_says_nothing_about_the_bucket():
+    world = World()
+    world.answers["company"] = Unavailable("S3 does not answer.")
+    with pytest.raises(Unavailable):
+        world.buckets.open("company")
+    del world.answers["company"]
+    assert world.buckets.open("company") == ""
