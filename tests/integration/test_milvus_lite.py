@@ -19,6 +19,7 @@ from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, compac
 from s3_to_milvus.domain.rows import CollectionSpec, IdRanges
 from s3_to_milvus.errors import ConfigError, DataInUse, S3ToMilvusError, SchemaMismatch, Unavailable
 from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector
+from tests.support.original_system import make_collection
 
 SPEC = CollectionSpec("papers", "논문 모음", DIM, "embedder-1")
 ROOT = Path(__file__).parents[2]
@@ -333,19 +334,11 @@ def test_a_collection_without_rows_left_is_compacted_to_nothing(path: Path) -> N
 
 def test_collections_of_the_original_system_are_left_alone(path: Path) -> None:
     with opened(path) as store:
-        store.collections()
-        pymilvus = importlib.import_module("pymilvus")
-        kinds = pymilvus.DataType
-        schema = pymilvus.MilvusClient.create_schema(auto_id=True)
-        schema.add_field("id", kinds.INT64, is_primary=True, auto_id=True)
-        schema.add_field("vector", kinds.FLOAT_VECTOR, dim=DIM)
-        for name, size in (("file_name", 255), ("file_date", 255), ("text", 65_535)):
-            schema.add_field(name, kinds.VARCHAR, max_length=size)
         with store._connection.gate() as client:
-            client.create_collection(SPEC.name, schema=schema)
+            make_collection(client, SPEC.name, DIM)
         with pytest.raises(SchemaMismatch, match="original system") as caught:
             store.ensure(SPEC)
-        assert "another collection" in caught.value.hint
+        assert f"s3-to-milvus adopt --collection {SPEC.name}" in caught.value.hint
 
 
 def test_names_and_labels_of_any_kind(path: Path) -> None:

@@ -129,15 +129,16 @@ def _failures(company: Production) -> dict[str, Callable[[], Callable[[], None]]
 
     upstage_faults = (upstage.Fault(500), upstage.Fault(429, {"Retry-After": "1"}), upstage.Fault(is_cut=True))
     openai_faults = (openai.Fault(status=500), openai.Fault(status=429), openai.Fault("cut"), openai.Fault("drop"))
+    # Notion first: it is left alone for half a minute, while the others fail.
     found: dict[str, Callable[[], Callable[[], None]]] = {
-        "Upstage": scripted(company.upstage.faults, *upstage_faults),  # type: ignore[arg-type]
-        "OpenAI": scripted(company.openai.faults, *openai_faults),  # type: ignore[arg-type]
         "Notion": scripted(
             company.notion.faults,  # type: ignore[arg-type]
             notion.Fault(503),
             notion.Fault(is_after=True),
             notion.Fault(0, is_after=True),
         ),
+        "Upstage": scripted(company.upstage.faults, *upstage_faults),  # type: ignore[arg-type]
+        "OpenAI": scripted(company.openai.faults, *openai_faults),  # type: ignore[arg-type]
         "S3": frozen(lambda: [company.server.pid]),
         "service": killed,
     }
