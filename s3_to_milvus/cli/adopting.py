@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["adopt"]
 
 _LISTED = 20
+_DATES = {
+    "modified": "those of the objects (modified)",
+    "indexed": "the times of indexing (indexed)",
+    "ignored": "nothing (ignored)",
+}
 _WHY = {
     "stale": "written before the object was",
     "unsure": "the rows don't tell of which version they are",
@@ -43,7 +48,11 @@ def _zone(ctx: click.Context, param: click.Parameter, value: str | None) -> tzin
 @click.option("--collection", "names", multiple=True, required=True, help="Which one; may be given several times.")
 @click.option("--apply", "is_applied", is_flag=True, help="Do it.")
 @click.option("--timezone", "zone", callback=_zone, help="Of file dates that name none, such as Asia/Seoul.")
-@click.option("--ignore-dates", is_flag=True, help="The newest rows of a file are right, whatever their date says.")
+@click.option(
+    "--dates",
+    type=click.Choice(["modified", "indexed", "ignored"]),
+    help="What file dates are: of the object, or of its indexing; else they tell. ignored: a file's newest rows are right.",
+)
 @click.option("--accept-failures", is_flag=True, help="Switch although some objects can't be read.")
 @click.option("--drop-original", is_flag=True, help="Drop what is left of the original, once it was taken over.")
 @json_option
@@ -54,7 +63,7 @@ def adopt(
     names: Sequence[str],
     is_applied: bool,
     zone: tzinfo | None,
-    ignore_dates: bool,
+    dates: str | None,
     accept_failures: bool,
     drop_original: bool,
     as_json: bool,
@@ -68,7 +77,7 @@ def adopt(
     from s3_to_milvus.cli.direct import Direct
 
     settings = load_settings()
-    chosen = list(sources) or list(settings.source)
+    chosen = list(sources) or [each for each in settings.source if each != "s3://*"]
     if not chosen:
         raise click.UsageError("Name a SOURCE: s3://bucket (or set S2M_SOURCE).")
     desk = Direct(settings, chosen)
@@ -78,7 +87,7 @@ def adopt(
             if drop_original:
                 note(f"Dropped {desk.drop_original(name)}.")
                 continue
-            answers.append(_adopt(desk, name, zone, ignore_dates, accept_failures, is_applied=is_applied))
+            answers.append(_adopt(desk, name, zone, dates, accept_failures, is_applied=is_applied))
             if not as_json:
                 _print(answers[-1], is_applied=is_applied)
     finally:
@@ -91,11 +100,12 @@ def adopt(
 
 
 def _adopt(
-    desk: "Direct", name: str, zone: tzinfo | None, ignore_dates: bool, accept_failures: bool, *, is_applied: bool
+    desk: "Direct", name: str, zone: tzinfo | None, dates: str | None, accept_failures: bool, *, is_applied: bool
 ) -> Answer:
+    from s3_to_milvus.domain.adopting import Dates
     from s3_to_milvus.engine.answers import adoption_answer
 
-    adoption = desk.plan_adoption(name, zone, is_date_ignored=ignore_dates)
+    adoption = desk.plan_adoption(name, zone, Dates(dates) if dates else None)
     if not is_applied or adoption.is_over:
         return adoption_answer(adoption)
     with progress(name) as tell:
@@ -115,6 +125,7 @@ def _print(answer: Answer, *, is_applied: bool) -> None:
         click.echo(f"  not copied of them: {counted(dropped, 'row')} that stand twice, or of older versions")
     if answer["done"]:
         click.echo(f"  in {answer['successor']} already: {counted(answer['done'], 'object')}")
+    click.echo(f"  dates were taken for {_DATES[answer['dates']]}")
     click.echo(f"  to be read and embedded anew: {counted(len(answer['read']), 'object')}")
     _print_left(answer["left"])
     if "result" in answer:

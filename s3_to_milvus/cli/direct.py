@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from s3_to_milvus.bootstrap import build, configure_logging
 from s3_to_milvus.cli.desk import Answer, Checked, OnProgress, Step, Synced
 from s3_to_milvus.domain.access import Role
+from s3_to_milvus.domain.adopting import Dates
 from s3_to_milvus.engine.adoption import Adoption, AdoptionTally
 from s3_to_milvus.engine.answers import (
     adoption_answer,
@@ -68,14 +69,13 @@ class Direct:
             )
         return Synced(sync_answer(report), report.retrying, failure_lines(self._mirror, entry, _FAILURES))
 
-    def plan_adoption(self, collection: str, zone: tzinfo | None, *, is_date_ignored: bool) -> Adoption:
+    def plan_adoption(self, collection: str, zone: tzinfo | None, dates: Dates | None) -> Adoption:
         """What a take-over would do; see `Adopter.plan`."""
         sources = self._application.sources
-        return self._mirror.adopter().plan(collection, sources, zone, is_date_ignored=is_date_ignored)
+        return self._mirror.adopter().plan(collection, sources, zone, dates)
 
     def adopt(self, adoption: Adoption, on_progress: OnProgress, *, is_failure_accepted: bool) -> Answer:
         """Take a collection over; see `Mirror.adopt`."""
-        self._work()
         tally = AdoptionTally(adoption.refs)
 
         def tick() -> None:

@@ -1,7 +1,7 @@
 """Taking over a collection of the original system: which of its rows are right for which object.
 
-Its rows name a file by its base name and a date only. What can't be told for sure is not taken: such an object is
-read and embedded anew. Pure: `engine.adoption` does the work.
+Its rows name a file by its base name and a date only. Rows of which that does not tell that they are right are not
+taken: such an object is read and embedded anew. Pure: `engine.adoption` does the work.
 """
 
 import math
@@ -17,12 +17,50 @@ from urllib.parse import unquote_plus
 from s3_to_milvus.domain.file_dates import read_date
 from s3_to_milvus.domain.objects import ObjectRef, ObjectVersion
 
-__all__ = ["Adoptable", "AdoptionPlan", "Candidate", "Left", "OriginalRow", "Why", "plan_adoption"]
+__all__ = [
+    "Adoptable",
+    "AdoptionPlan",
+    "Candidate",
+    "Dates",
+    "Left",
+    "OriginalRow",
+    "Why",
+    "kept_name",
+    "original_name",
+    "plan_adoption",
+    "successor_name",
+]
 
 _HOUR_S = 3_600.0
-# Ids that a Milvus server gives are timestamps: milliseconds << 18 (its TSO), taken before the insert.
-_TSO_BITS = 18
-_TSO_FROM_S = 1_500_000_000.0
+_SUCCESSOR = "_s2m"
+_KEPT = "_original"
+
+
+def successor_name(name: str) -> str:
+    """What our collection is called that takes the place of the original's."""
+    return f"{name}{_SUCCESSOR}"
+
+
+def original_name(successor: str) -> str:
+    """The other way round; empty for a collection that took no other's place."""
+    return successor.removesuffix(_SUCCESSOR) if successor.endswith(_SUCCESSOR) else ""
+
+
+def kept_name(name: str) -> str:
+    """What the original's collection is called afterwards."""
+    return f"{name}{_KEPT}"
+
+
+class Dates(StrEnum):
+    """What the dates of rows are. ``MODIFIED``: those of the objects (LastModified), so that an equal one is a proof.
+
+    ``INDEXED``: the time of indexing, so that a later one is right, unless the object was replaced while it was being
+    indexed. ``IGNORED``: neither: the newest rows of a file are taken as right.
+    """
+
+    MODIFIED = "modified"
+    INDEXED = "indexed"
+    IGNORED = "ignored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +118,12 @@ class Left:
 
 @dataclass(slots=True)
 class AdoptionPlan:
-    """``missing``: objects without any row. ``done``: objects that were taken over, or indexed, before."""
+    """``missing``: objects without any row. ``done``: objects that were taken over, or indexed, before.
 
+    ``dates``: what the dates of rows were taken for.
+    """
+
+    dates: Dates = Dates.INDEXED
     adoptable: list[Adoptable] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     missing: list[ObjectRef] = field(default_factory=list)
@@ -107,53 +149,85 @@ def plan_adoption(
     rows: Iterable[OriginalRow],
     candidates: Sequence[Candidate],
     zone: tzinfo | None = None,
-    *,
-    is_date_ignored: bool = False,
+    dates: Dates | None = None,
 ) -> AdoptionPlan:
-    """Match rows with objects.
+    """Match rows, which come ascending by id, with objects.
 
-    ``zone``: of file dates that name none. ``is_date_ignored``: the newest rows of a file are right, whatever their
-    date says.
+    ``zone``: of file dates that name none. ``dates`` None: `Dates.MODIFIED` where more dates of rows equal those of
+    their objects than are later, else `Dates.INDEXED`.
     """
-    files = _by_file(rows)
-    finder = _Finder(candidates)
-    matched: dict[ObjectRef, list[str]] = defaultdict(list)
     plan = AdoptionPlan(done=[each.ref for each in candidates if each.is_done])
-    for file_name, batches in files.items():
-        refs = [each.ref for each in finder.find(file_name)]
-        if len(refs) == 1:
-            matched[refs[0]].append(file_name)
-        else:
-            plan.left.append(Left(Why.AMBIGUOUS if refs else Why.ORPHAN, file_name, _count(batches), tuple(refs)))
+    files = _by_file(rows)
+    matched = _match(plan, files, candidates)
+    plan.dates = dates or _dates_of(matched.values(), zone)
     spoken_of = {ref for each in plan.left for ref in each.refs}
     for candidate in candidates:
-        names = matched.get(candidate.ref, [])
-        batches = [batch for name in names for batch in files[name]]
+        found = matched.get(candidate.ref)
         if candidate.is_done:
             continue
-        if not batches:
-            if candidate.ref not in spoken_of:
-                plan.missing.append(candidate.ref)
-            continue
-        _judge(plan, candidate, names[0], batches, zone, is_date_ignored=is_date_ignored)
+        if found is not None:
+            _judge(plan, found, zone)
+        elif candidate.ref not in spoken_of:
+            plan.missing.append(candidate.ref)
     return plan
 
 
-def _judge(
-    plan: AdoptionPlan,
-    candidate: Candidate,
-    file_name: str,
-    batches: list[_Batch],
-    zone: tzinfo | None,
-    *,
-    is_date_ignored: bool,
-) -> None:
-    batches.sort(key=lambda batch: batch.ids[-1])  # ids grow with time
-    newest = batches[-1]
-    why = None if is_date_ignored else _doubt(candidate.version, newest, batches[:-1], zone)
-    total = _count(batches)
+@dataclass(slots=True)
+class _Match:
+    """An object with the rows under its name: batches, the newest last (ids grow with time)."""
+
+    candidate: Candidate
+    file_name: str
+    batches: list["_Batch"]
+
+    def is_equal(self, zone: tzinfo | None) -> bool | None:
+        """Whether the date of the newest rows is that of the object; None where it names no second, or is earlier."""
+        modified_at = self.candidate.version.modified_at
+        written = read_date(self.batches[-1].file_date, zone)
+        if modified_at is None or written is None or written.latest - written.earliest > 1:
+            return None
+        if written.latest <= math.floor(modified_at):
+            return None
+        return written.earliest <= modified_at < written.latest
+
+
+def _match(
+    plan: AdoptionPlan, files: dict[str, list["_Batch"]], candidates: Sequence[Candidate]
+) -> dict[ObjectRef, _Match]:
+    """Objects whose rows stand under one name that is theirs alone; what is left is noted in the plan."""
+    finder = _Finder(candidates)
+    names: dict[ObjectRef, list[str]] = defaultdict(list)
+    for file_name, batches in files.items():
+        refs = [each.ref for each in finder.find(file_name)]
+        if len(refs) == 1:
+            names[refs[0]].append(file_name)
+        else:
+            plan.left.append(Left(Why.AMBIGUOUS if refs else Why.ORPHAN, file_name, _count(batches), tuple(refs)))
+    matched: dict[ObjectRef, _Match] = {}
+    for candidate in candidates:
+        ref, spellings = candidate.ref, names.get(candidate.ref, [])
+        exact = spellings if len(spellings) == 1 else [each for each in spellings if each in (ref.key, ref.file_name)]
+        if len(exact) == 1:
+            batches = sorted(files[exact[0]], key=lambda batch: batch.ids[-1])
+            matched[ref] = _Match(candidate, exact[0], batches)
+            others = [Left(Why.ORPHAN, each, _count(files[each])) for each in spellings if each != exact[0]]
+        else:
+            others = [Left(Why.UNSURE, each, _count(files[each]), (ref,)) for each in spellings]
+        plan.left += others
+    return matched
+
+
+def _dates_of(matched: Iterable[_Match], zone: tzinfo | None) -> Dates:
+    found = Counter(each.is_equal(zone) for each in matched)
+    return Dates.MODIFIED if found[True] > found[False] else Dates.INDEXED
+
+
+def _judge(plan: AdoptionPlan, match: _Match, zone: tzinfo | None) -> None:
+    candidate, newest = match.candidate, match.batches[-1]
+    total = _count(match.batches)
+    why = None if plan.dates is Dates.IGNORED else _doubt(match, plan.dates, zone)
     if why is not None:
-        plan.left.append(Left(why, file_name, total, (candidate.ref,)))
+        plan.left.append(Left(why, match.file_name, total, (candidate.ref,)))
         return
     ids = tuple(newest.ids[place] for place in _one_copy(newest.digests))
     plan.adoptable.append(Adoptable(candidate.ref, candidate.version, ids, newest.file_date, total - len(ids)))
@@ -193,8 +267,9 @@ class _Finder:
             self._by_name[_composed(each.ref.file_name)].append(each)
 
     def find(self, file_name: str) -> list[Candidate]:
-        """The objects that are meant; an event's key may have been stored as it came, with %20 or + in it."""
-        for spelling in dict.fromkeys((file_name, unquote_plus(file_name))):
+        """The objects that are meant; an event's key may have been stored as it came, with %20 or %ED%95%9C in it."""
+        decoded = unquote_plus(file_name) if "%" in file_name else file_name
+        for spelling in dict.fromkeys((file_name, decoded)):
             composed = _composed(spelling)
             if found := self._by_key.get(composed) or self._by_name.get(composed):
                 exact = [each for each in found if spelling in (each.ref.key, each.ref.file_name)]
@@ -206,36 +281,31 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _doubt(version: ObjectVersion, newest: _Batch, older: Sequence[_Batch], zone: tzinfo | None) -> Why | None:
+def _doubt(match: _Match, dates: Dates, zone: tzinfo | None) -> Why | None:
     """Why the newest rows of a file may not be taken for its object; None where they are right."""
-    if any(_may_be_one(newest, batch, zone) for batch in older):
-        return Why.UNSURE
-    if version.modified_at is None:
-        return Why.UNSURE
-    modified_s = math.floor(version.modified_at)
-    if _given_at(newest.ids[0]) >= version.modified_at:
-        return None
+    newest, modified_at = match.batches[-1], match.candidate.version.modified_at
     written = read_date(newest.file_date, zone)
-    if written is None:
+    if modified_at is None or written is None:
         return Why.UNSURE
-    if written.latest < modified_s:
+    if written.latest <= math.floor(modified_at):
         return Why.STALE
-    return None if written.earliest >= modified_s else Why.UNSURE
+    if any(_is_in_the_way(batch, newest, zone) for batch in match.batches[:-1]):
+        return Why.UNSURE
+    if dates is Dates.MODIFIED:
+        return None if match.is_equal(zone) else Why.UNSURE
+    return None if written.earliest >= math.floor(modified_at) else Why.UNSURE
 
 
-def _given_at(row_id: int) -> float:
-    """Not before then was the row written; 0 where the id does not tell."""
-    seconds = (row_id >> _TSO_BITS) / 1_000
-    return seconds if seconds > _TSO_FROM_S else 0.0
+def _is_in_the_way(older: "_Batch", newest: "_Batch", zone: tzinfo | None) -> bool:
+    """True where rows that were written before may be the right ones, or belong to the same version.
 
-
-def _may_be_one(newest: _Batch, older: _Batch, zone: tzinfo | None) -> bool:
-    """True where both may be parts of one version, written with the time of each request: no text of the older one
-    comes again in the newest, and they were written within the hour."""
-    if not set(newest.digests).isdisjoint(older.digests):
-        return False
-    first, second = read_date(older.file_date, zone), read_date(newest.file_date, zone)
-    return first is not None and second is not None and abs(second.earliest - first.earliest) < _HOUR_S
+    Their date says later, or nothing; or they were written within the hour, and hold texts that the newest do not: so
+    may parts of one version, each with the time of its request.
+    """
+    before, after = read_date(older.file_date, zone), read_date(newest.file_date, zone)
+    if before is None or after is None or before.earliest > after.latest:
+        return True
+    return after.earliest - before.earliest < _HOUR_S and not set(older.digests) <= set(newest.digests)
 
 
 def _one_copy(digests: Sequence[bytes]) -> list[int]:

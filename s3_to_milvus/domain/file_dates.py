@@ -21,7 +21,7 @@ _WEST = timedelta(hours=12)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Epoch seconds: the moment that is meant lies in it, both ends included."""
+    """Epoch seconds: the moment that is meant lies in it; ``latest`` is not in it any more."""
 
     earliest: float
     latest: float

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 __all__ = ["WRONG_CLOCK_S", "Reserved", "reserved"]
 
-WRONG_CLOCK_S = 86_400.0
+WRONG_CLOCK_S = 3_600.0
 """A rate that is not free for longer than this was written by a clock that was wrong."""
 
 

@@ -7,11 +7,12 @@ from s3_to_milvus.errors import (
     LeaseLost,
     PermanentError,
     RateLimited,
+    SchemaMismatch,
     Superseded,
     TransientError,
 )
 
-__all__ = ["Bury", "Drop", "Hold", "NextStep", "RetryPolicy", "TryAgain", "next_step"]
+__all__ = ["Bury", "Drop", "Hold", "NextStep", "RetryPolicy", "TryAgain", "is_for_all", "next_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,15 @@ class RetryPolicy:
     """Back-off doubles from ``base_s`` to ``cap_s``, with full jitter over its upper half.
 
     ``defect_attempts``: how often an unexpected exception (our own defect) is tried. ``deaths``: how many dead workers
-    an object may cost before it is buried.
+    an object may cost before it is buried. ``blocked_s``: when an object is looked at again whose collection refuses
+    it.
     """
 
     base_s: float = 1.0
     cap_s: float = 600.0
     defect_attempts: int = 3
     deaths: int = 5
+    blocked_s: float = 60.0
 
     def backoff_s(self, attempts: int, jitter: float) -> float:
         """Seconds before the attempt after ``attempts`` (from 1); ``jitter`` is random, 0 <= jitter < 1."""
@@ -59,12 +62,19 @@ class RetryPolicy:
         return full * (0.5 + jitter / 2)
 
 
+def is_for_all(error: BaseException | None) -> bool:
+    """True where nothing else will work either: every fatal error but that of one collection."""
+    return isinstance(error, FatalError) and not isinstance(error, SchemaMismatch)
+
+
 def next_step(error: BaseException, attempts: int, policy: RetryPolicy, jitter: float) -> NextStep:
     """Decide by the family of the error (see `s3_to_milvus.errors`)."""
     if isinstance(error, LeaseLost):
         return Drop()
-    if isinstance(error, FatalError):
+    if is_for_all(error):
         return Hold()
+    if isinstance(error, SchemaMismatch):
+        return TryAgain(policy.blocked_s, is_charged=False)
     if isinstance(error, PermanentError):
         return Bury()
     backoff_s = policy.backoff_s(attempts, jitter)

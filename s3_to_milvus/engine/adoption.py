@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from s3_to_milvus.domain.adopting import AdoptionPlan, Candidate, plan_adoption
+from s3_to_milvus.domain.adopting import AdoptionPlan, Candidate, Dates, kept_name, plan_adoption, successor_name
 from s3_to_milvus.domain.objects import Lane, ObjectRef, ObjectVersion
 from s3_to_milvus.domain.records import ObjectState, ObjectStatus, Outcome
 from s3_to_milvus.domain.routing import collection_name
@@ -59,7 +59,13 @@ class AdoptionTally:
     def __init__(self, refs: Iterable[ObjectRef]) -> None:
         self._refs = frozenset(refs)
         self._lock = threading.Lock()
+        self._ended: set[ObjectRef] = set()
         self.copied = self.read = self.embedded = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """True once every object came to an end of some kind that is not tried again by itself."""
+        return len(self._ended) == len(self._refs)
 
     def take(self, done: Done) -> None:
         """Count one attempt, if it is of these objects."""
@@ -67,6 +73,8 @@ class AdoptionTally:
             return
         with self._lock:
             self.embedded += done.stats.embedded
+            if done.outcome not in ("retry", "lost"):
+                self._ended.add(done.claim.ref)
             if done.outcome in (Outcome.INDEXED, Outcome.EMPTY):
                 self.copied += done.action == "adopt"
                 self.read += done.action != "adopt"
@@ -93,9 +101,13 @@ class Adopter:
         self._originals: Originals = originals
 
     def plan(
-        self, name: str, sources: Sequence[SourceEntry], zone: tzinfo | None = None, *, is_date_ignored: bool = False
+        self,
+        name: str,
+        sources: Sequence[SourceEntry],
+        zone: tzinfo | None = None,
+        dates: Dates | None = None,
     ) -> Adoption:
-        """What would be taken over; writes nothing. For ``zone`` and ``is_date_ignored`` see `plan_adoption`.
+        """What would be taken over; writes nothing. For ``zone`` and ``dates`` see `plan_adoption`.
 
         Raises `ConfigError`, `SchemaMismatch` where the collection can't be taken over with these settings.
         """
@@ -103,8 +115,8 @@ class Adopter:
         found, source = self._find(name)
         listed = list(self._listed(name, sources))
         label = next((label for label, _, _ in listed), name)
-        spec = CollectionSpec(_successor(name), label, embedder.dim, embedder.fingerprint)
-        adoption = Adoption(name, source, _kept(name), spec, is_over=found.is_ours)
+        spec = CollectionSpec(successor_name(name), label, embedder.dim, embedder.fingerprint)
+        adoption = Adoption(name, source, kept_name(name), spec, is_over=found.is_ours)
         if found.is_ours:
             return adoption
         if found.dim != embedder.dim:
@@ -114,7 +126,7 @@ class Adopter:
             )
         candidates = [self._candidate(ref, version, spec) for _, ref, version in listed]
         rows = self._originals.rows(source)
-        adoption.plan = plan_adoption(rows, candidates, zone, is_date_ignored=is_date_ignored)
+        adoption.plan = plan_adoption(rows, candidates, zone, dates)
         adoption.similarity = self._similarity(adoption)
         return adoption
 
@@ -122,6 +134,8 @@ class Adopter:
         """Make the new collection, and mark its objects dirty."""
         parts, plan = self._parts, adoption.plan
         self._collections.adopt(adoption.spec)
+        if adoption.source == adoption.name and not self._is_known(adoption.spec.name):
+            parts.vectors.drop(adoption.spec.name)  # left by a take-over whose ledger is lost
         self._originals.prepare(adoption.spec, adoption.source)
         for each in plan.adoptable:
             parts.donations[each.ref] = Donation(
@@ -146,24 +160,37 @@ class Adopter:
 
     def drop_original(self, name: str) -> str:
         """Drop what the original's collection is called since it was taken over; its name. Raises `ConfigError`."""
-        kept = _kept(name)
+        kept = kept_name(name)
         standing = self._originals.describe(name)
-        if standing is None or not standing.is_ours or self._originals.describe(kept) is None:
+        old = self._originals.describe(kept) if standing is not None else None
+        is_over = standing is not None and standing.name == successor_name(name)
+        if not is_over or old is None or old.is_ours:
             raise ConfigError(f"{name} was not taken over, or its original is dropped already: nothing was dropped.")
         self._parts.vectors.drop(kept)
         return kept
 
+    def _is_known(self, collection: str) -> bool:
+        """Whether a record names rows of it."""
+        return any(each.objects for each in self._parts.ledger.collections() if each.spec.name == collection)
+
     def _find(self, name: str) -> tuple[OriginalCollection, str]:
         """The original's collection, also where a take-over was killed between its two last steps."""
-        kept = _kept(name)
+        kept = kept_name(name)
         found, old = self._originals.describe(name), self._originals.describe(kept)
-        if found is None and old is not None and self._originals.describe(_successor(name)) is not None:
+        is_half_done = found is None and old is not None and not old.is_ours
+        if old is not None and is_half_done and self._originals.describe(successor_name(name)) is not None:
             return old, kept
         if found is None:
             names = ", ".join(self._parts.vectors.collections()) or "none"
             raise ConfigError(f"There is no collection {name} in Milvus.", hint=f"There are: {names}.")
+        if not found.is_ours and found.name != name:
+            raise ConfigError(
+                f"{name} is an alias of the collection {found.name}.",
+                hint=f"Take over the collection itself (--collection {found.name}), then let the alias lead to its "
+                "successor.",
+            )
         if not found.is_ours and old is not None:
-            raise ConfigError(f"There is a collection {kept} already.", hint="Rename or drop it first.")
+            raise ConfigError(f"There is a collection {kept} already.", hint="Give it another name first.")
         return found, found.name
 
     def _listed(self, name: str, sources: Sequence[SourceEntry]) -> Iterator[tuple[str, ObjectRef, ObjectVersion]]:
@@ -225,14 +252,6 @@ class Adopter:
 
 def _is_failed(status: ObjectStatus) -> bool:
     return status.record is not None and status.record.outcome is Outcome.FAILED
-
-
-def _successor(name: str) -> str:
-    return f"{name}_s2m"
-
-
-def _kept(name: str) -> str:
-    return f"{name}_original"
 
 
 def _cosine(first: Any, second: Any) -> float:

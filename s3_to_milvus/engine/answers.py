@@ -56,6 +56,7 @@ def adoption_answer(adoption: Adoption, adopted: Adopted | None = None, tally: A
         "kept_as": adoption.kept,
         "is_over": adoption.is_over,
         "similarity": adoption.similarity,
+        "dates": plan.dates.value,
         "copied": [
             {"bucket": each.ref.bucket, "key": each.ref.key, "rows": len(each.ids), "dropped": each.dropped}
             for each in plan.adoptable

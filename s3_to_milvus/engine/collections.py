@@ -2,11 +2,12 @@
 
 import threading
 
+from s3_to_milvus.domain.adopting import original_name
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.routing import collection_label, collection_name, route_of
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.errors import ConfigError
+from s3_to_milvus.errors import ConfigError, SchemaMismatch
 
 __all__ = ["Collections"]
 
@@ -19,6 +20,9 @@ class Collections:
         self._lock = threading.Lock()
         self._known: dict[str, CollectionSpec] = {}
         self._ensured: set[str] = set()
+        self._verified: set[str] = set()
+        self._blocked: dict[str, tuple[float, SchemaMismatch]] = {}
+        self._adopting: set[str] = set()
 
     def label_of(self, ref: ObjectRef) -> str | None:
         """The label of the object's collection; None where no route leads it into one."""
@@ -32,6 +36,33 @@ class Collections:
             with self._lock:
                 spec = self._known[label] = self._choose(label)
         return spec
+
+    def verify(self, label: str) -> None:
+        """Raise `SchemaMismatch` where what stands under this name can't hold our rows: before a document is paid for.
+
+        Makes nothing. The refusal holds for a while without asking Milvus again.
+        """
+        if label in self._verified:
+            return
+        now = self._parts.clock.now()
+        until, error = self._blocked.get(label, (0.0, None))
+        if error is not None and now < until:
+            raise SchemaMismatch(error.message, hint=error.hint)
+        try:
+            spec = self.spec_of(label)
+            self._refuse_unfinished(spec)
+            if spec.name in self._parts.vectors.collections():
+                self.ensure(label)
+        except SchemaMismatch as refused:
+            self._blocked[label] = (now + self._parts.config.retry.blocked_s / 2, refused)
+            raise
+        self._blocked.pop(label, None)
+        self._verified.add(label)
+
+    @property
+    def blocked(self) -> list[SchemaMismatch]:
+        """Of the collections that refuse their objects."""
+        return [error for _, error in list(self._blocked.values())]
 
     def ensure(self, label: str) -> CollectionSpec:
         """The collection for a label, remembered in the ledger and made in Milvus."""
@@ -54,11 +85,34 @@ class Collections:
             )
         with self._lock:
             self._known[spec.label] = known
+            self._adopting.add(spec.name)
+            self._blocked.pop(spec.label, None)
 
     def names_for(self, label: str) -> set[str]:
         """Every collection that ever held rows under this label."""
         known = {each.spec.name for each in self._parts.ledger.collections() if each.spec.label == label}
         return known | {self.spec_of(label).name}
+
+    def _refuse_unfinished(self, spec: CollectionSpec) -> None:
+        """While a take-over is not finished, nothing is embedded that it would copy."""
+        name, originals = original_name(spec.name), self._parts.vectors.originals
+        if not name or originals is None or spec.name in self._adopting:
+            return
+        standing = originals.describe(name)
+        if standing is not None and not standing.is_ours:
+            raise SchemaMismatch(
+                f"The take-over of the collection {name} has begun and is not finished.",
+                hint=f"Finish it: s3-to-milvus adopt --collection {name} --apply",
+            )
+
+    def _real_name(self, name: str) -> str:
+        """Of what stands under a name: after a take-over it is an alias, which a new ledger does not know."""
+        originals = self._parts.vectors.originals
+        try:
+            found = None if originals is None else originals.describe(name)
+        except SchemaMismatch:  # somebody else's: `verify` says so
+            return name
+        return found.name if found is not None and found.is_ours else name
 
     def _choose(self, label: str) -> CollectionSpec:
         embedder = self._parts.embedder
@@ -68,6 +122,5 @@ class Collections:
             if (each.spec.label, each.spec.embedder) == (label, embedder.fingerprint):
                 return each.spec
             is_taken |= name == each.spec.name or label == each.spec.label  # by an alias, where it was taken over
-        if is_taken:
-            name = f"{name}_{embedder.fingerprint[-6:]}"
+        name = f"{name}_{embedder.fingerprint[-6:]}" if is_taken else self._real_name(name)
         return CollectionSpec(name, label, embedder.dim, embedder.fingerprint)

@@ -46,6 +46,7 @@ class Ingest:
 
         Raises what parsers, splitters and stores raise; scratch files are gone when the iterator ends or is closed.
         """
+        self._collections.verify(label)
         readers = self._parts.readers_of(draft.claim.ref)
         with stage("download", draft.clock):
             got = download(self._parts, readers, content, draft.claim.ref.file_name)

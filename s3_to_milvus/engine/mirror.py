@@ -20,7 +20,7 @@ from s3_to_milvus.engine.resolve import Done
 from s3_to_milvus.engine.scan import Scanner, ScanReport
 from s3_to_milvus.engine.search import Found, Searcher
 from s3_to_milvus.engine.tally import SyncReport, Tally
-from s3_to_milvus.errors import FatalError
+from s3_to_milvus.errors import FatalError, S3ToMilvusError, SchemaMismatch
 from s3_to_milvus.ports import CollectionCounts, SourceEntry
 
 __all__ = ["Mirror", "Progress", "Status"]
@@ -67,8 +67,9 @@ class Mirror:
         self.guards: dict[str, str] = {}
 
     def start(self) -> None:
-        """Start the workers."""
+        """Start the workers, if they were not, and wake them."""
         self.pool.start()
+        self.pool.wake()
 
     def stop(self) -> None:
         """Stop the workers within the time of the settings, then close ledger and vector store."""
@@ -147,16 +148,23 @@ class Mirror:
 
         self.wait([source], tick)
 
-    def wait(self, sources: Sequence[SourceEntry], on_tick: Callable[[], None] = lambda: None) -> None:
-        """Wait until nothing of these sources is due or in work, or until what remains keeps failing.
+    def wait(
+        self,
+        sources: Sequence[SourceEntry],
+        on_tick: Callable[[], None] = lambda: None,
+        is_enough: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Wait until nothing of these sources is due or in work, or until what remains keeps failing, or is refused.
 
-        Raises `FatalError` when the queue is held and nothing moves.
+        ``is_enough``: ends the wait sooner. Raises `FatalError` when the queue is held and nothing moves.
         """
         while True:
             if self.pool.held is not None:
                 raise self.pool.held
             is_idle = self.pool.wait_idle(0.2)
             on_tick()
+            if is_enough():
+                return
             if is_idle:
                 if all(self._is_settled(source) for source in sources):
                     return
@@ -172,7 +180,7 @@ class Mirror:
         waiting = self.parts.ledger.objects(
             bucket=source.name, prefix=source.prefix, state=ObjectState.WAITING, limit=1_000
         )
-        return all(each.error_code and each.attempts >= _GIVE_UP_ATTEMPTS for each in waiting)
+        return all(_is_given_up(each) for each in waiting)
 
     def adopter(self) -> Adopter:
         """Plans take-overs of collections of the original system; `adopt` does them."""
@@ -187,12 +195,15 @@ class Mirror:
         *,
         is_failure_accepted: bool = False,
     ) -> Adopted:
-        """Do it, and wait for it; ``tally`` counts meanwhile. Raises `FatalError` when the queue is held."""
+        """Do it, and wait for it; ``tally`` counts meanwhile. Raises `FatalError` when the queue is held.
+
+        The workers are started here: before that, nothing may look at the objects.
+        """
         adopter = self.adopter()
         with self._heard_by(tally.take):
             adopter.begin(adoption)
-            self.pool.wake()
-            self.wait(sources, on_tick)
+            self.start()
+            self.wait(sources, on_tick, lambda: tally.is_complete)
         return adopter.finish(adoption, is_failure_accepted=is_failure_accepted)
 
     def search(self, query: str, top: int = 10, collection: str | None = None) -> list[Found]:
@@ -210,7 +221,7 @@ class Mirror:
             freshness_p95_s=_percentile(ages, 0.95),
             sources=ledger.sources(),
             held=self.pool.held,
-            warnings=list(self.guards.values()),
+            warnings=[*self.guards.values(), *(_told(error) for error in self.collections.blocked)],
         )
 
     def find(self, key: str, bucket: str | None = None) -> list[ObjectStatus]:
@@ -284,6 +295,17 @@ class Mirror:
             listeners = list(self._listeners)
         for listener in listeners:
             listener(done)
+
+
+def _is_given_up(status: ObjectStatus) -> bool:
+    """It failed several times; or its collection refuses it, which one time shows."""
+    return bool(status.error_code) and (
+        status.attempts >= _GIVE_UP_ATTEMPTS or status.error_code == SchemaMismatch.code
+    )
+
+
+def _told(error: S3ToMilvusError) -> str:
+    return f"{error.message} {error.hint}".strip()
 
 
 def _percentile(values: list[float], share: float) -> float | None:

@@ -47,7 +47,9 @@ class WorkerPool:
         self.held: FatalError | None = None
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads, once."""
+        if self._threads:
+            return
         for number, worker in enumerate(self._workers):
             self._spawn(f"s2m-worker-{number}", partial(self._run, worker))
         self._spawn("s2m-relief", self._relieve)

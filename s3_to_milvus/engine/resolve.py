@@ -30,7 +30,7 @@ from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.leases import Leases
 from s3_to_milvus.engine.observe import FRESHNESS, RUNS, log
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.errors import Archived, FatalError, S3ToMilvusError
+from s3_to_milvus.errors import Archived, FatalError, S3ToMilvusError, SchemaMismatch
 
 __all__ = ["Done", "Resolver"]
 
@@ -159,6 +159,8 @@ class Resolver:
     ) -> None:
         claim, parts = each.claim, self._parts
         failure = _failure_of(error)
+        if isinstance(error, SchemaMismatch):  # it waits, and says what a person must do
+            failure = replace(failure, message=f"{failure.message} {failure.hint}".strip())
         step = next_step(error, claim.attempts, parts.config.retry, parts.clock.jitter())
         _log_failure(claim, failure, step)
         is_unclean = draft is not None and draft.is_unclean

@@ -13,6 +13,7 @@ from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.objects import ObjectVersion
 from s3_to_milvus.domain.planning import Reason, Remove, Replace, Skip
 from s3_to_milvus.domain.records import Claim, RunStats
+from s3_to_milvus.domain.retrying import is_for_all
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.gate import ByteGate
@@ -22,7 +23,7 @@ from s3_to_milvus.engine.load import Load
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.reconcile import Reconciler
 from s3_to_milvus.engine.resolve import Resolver
-from s3_to_milvus.errors import FatalError, ParserCrashed
+from s3_to_milvus.errors import ParserCrashed
 from s3_to_milvus.ports import Content
 
 __all__ = ["Worker"]
@@ -119,13 +120,12 @@ class Worker:
         while (claim := self._next()) is not None:
             try:
                 self._work(claim)
-            except FatalError as error:
+            except Exception as error:
                 self._fail(claim, error)
-                self._hand_back_rest()
-                self._finish()
-                raise
-            except Exception as error:  # noqa: BLE001 - the resolver decides by the error's family
-                self._fail(claim, error)
+                if is_for_all(error):
+                    self._hand_back_rest()
+                    self._finish()
+                    raise
             if self._rest and (should_stop() or clock.now() - started > self._parts.config.slow_s):
                 # Others may be idle: what was not begun goes back, what is ready becomes true now.
                 self._is_relieved = True
@@ -169,7 +169,7 @@ class Worker:
             self._resolver.finish_draft(draft, plan.reason)
             if draft.error is not None:
                 self._load.discard(draft)
-            if isinstance(draft.error, FatalError):
+            if is_for_all(draft.error):
                 self._hand_back_rest()  # it would fail likewise
 
     def _fill(self, draft: Draft, chunks: Iterator[Chunk]) -> None:

@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from s3_to_milvus.domain.access import Role
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError
-from s3_to_milvus.web.access import CHALLENGE, SNS_DOOR, Access, needed_role
+from s3_to_milvus.web.access import CHALLENGE, EVENT_PATHS, SNS_DOOR, Access, needed_role
 from s3_to_milvus.web.problems import Problem, problem
+from s3_to_milvus.web.refusals import Refusals
 
 __all__ = ["CONTENT_SECURITY_POLICY", "MAX_BODY_BYTES", "Gate", "is_own_name"]
 
@@ -31,6 +32,7 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::\d*)?")
+_SNS = b"x-amz-sns-message-type"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -79,6 +81,7 @@ class Gate:
         self._allowed = allowed
         self._access = access
         self._is_first = True
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
@@ -116,6 +119,7 @@ class Gate:
         allowed = self._allowed(scope["path"].removeprefix(scope.get("root_path", "")))
         refusal = self._refusal(scope, headers, allowed)
         if refusal is not None:
+            await self._heed(refusal, scope, headers)
             await refusal(scope, receive, send_guarded)
             return
         try:
@@ -126,6 +130,14 @@ class Gate:
                 raise
             defect = problem(500, "defect", "Unexpected failure. This is a defect of s3-to-milvus.", "See the log.")
             await defect(scope, receive, send_guarded)
+
+    async def _heed(self, refusal: Problem, scope: Scope, headers: dict[bytes, str]) -> None:
+        """Wait where a sender of events is refused too often; SNS shows a key only after it was asked for it."""
+        path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
+        is_event = scope["method"] == "POST" and path in EVENT_PATHS and _SNS not in headers
+        if is_event and refusal.status_code == HTTPStatus.UNAUTHORIZED:
+            sender = scope["client"][0] if scope.get("client") else "unknown"
+            await self._refusals.heed(sender, has_key=b"authorization" in headers or b"x-api-key" in headers)
 
     def _hear(self, scope: Scope) -> None:
         server = scope.get("server")

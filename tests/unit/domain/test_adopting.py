@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3_to_milvus.domain.adopting import AdoptionPlan, Candidate, OriginalRow, Why, plan_adoption
+from s3_to_milvus.domain.adopting import (
+    AdoptionPlan,
+    Candidate,
+    Dates,
+    OriginalRow,
+    Why,
+    kept_name,
+    original_name,
+    plan_adoption,
+    successor_name,
+)
 from s3_to_milvus.domain.objects import ObjectRef, ObjectVersion
 
 MODIFIED = datetime(2024, 5, 1, 0, 30, 0, 250_000, tzinfo=UTC).timestamp()
@@ -53,7 +63,7 @@ def test_rows_of_the_version_that_is_there_are_taken():
     ("date", "zone", "wanted"),
     [
         (RIGHT, None, None),
-        ("2024-05-01T00:30:07Z", None, None),  # the time of indexing
+        ("2024-05-01T00:30:07Z", None, None),
         (OLDER, None, Why.STALE),
         ("2024-05-01T00:29:58Z", None, Why.STALE),
         ("2024-05-01 09:30:00", None, Why.UNSURE),  # where?
@@ -66,21 +76,45 @@ def test_rows_of_the_version_that_is_there_are_taken():
         ("개정판", None, Why.UNSURE),
     ],
 )
-def test_the_date_decides_and_a_doubt_is_told(date: str, zone: ZoneInfo | None, wanted: Why | None):
-    plan = plan_adoption(Rows().add("a.pdf", date, "1"), [A], zone)
+def test_times_of_indexing_decide_and_a_doubt_is_told(date: str, zone: ZoneInfo | None, wanted: Why | None):
+    plan = plan_adoption(Rows().add("a.pdf", date, "1"), [A], zone, Dates.INDEXED)
     assert why(plan) == ([wanted] if wanted else [])
     assert plan.to_read() == ([A.ref] if wanted else [])
     assert len(plan.adoptable) == (wanted is None)
-    assert plan_adoption(Rows().add("a.pdf", date, "1"), [A], zone, is_date_ignored=True).adoptable
+    assert plan_adoption(Rows().add("a.pdf", date, "1"), [A], zone, Dates.IGNORED).adoptable
 
 
-def test_ids_that_are_timestamps_prove_that_rows_are_new():
-    def at(seconds: float) -> int:
-        return int(seconds * 1_000) << 18
+@pytest.mark.parametrize(
+    ("date", "wanted"),
+    [
+        (RIGHT, None),
+        ("2024-05-01T09:30:00+09:00", None),
+        ("2024-05-01T00:30:01Z", Why.UNSURE),  # of another version, or of another object of that name
+        ("2024-05-01T00:29:59Z", Why.STALE),
+        ("2024-05-01", Why.UNSURE),
+        ("", Why.UNSURE),
+    ],
+)
+def test_dates_of_objects_are_a_proof_where_they_are_equal(date: str, wanted: Why | None):
+    plan = plan_adoption(Rows().add("a.pdf", date, "1"), [A], None, Dates.MODIFIED)
+    assert why(plan) == ([wanted] if wanted else [])
 
-    new, old = (Rows().add("a.pdf", "?", "1", first=at(MODIFIED + delta)) for delta in (1, -1))
-    assert plan_adoption(new, [A]).adoptable
-    assert why(plan_adoption(old, [A])) == [Why.UNSURE]  # a server takes ids beforehand: they prove no more
+
+def test_what_the_dates_are_is_seen_from_all_of_them():
+    objects = [candidate(f"{number}.pdf") for number in range(4)]
+    later = "2024-05-01T00:31:00Z"
+    for dates, found in (
+        ([RIGHT, RIGHT, later, OLDER], Dates.MODIFIED),
+        ([RIGHT, later, later, "?"], Dates.INDEXED),
+        (["2024-05-02"] * 4, Dates.INDEXED),
+    ):
+        rows = Rows()
+        for number, date in enumerate(dates):
+            rows.add(f"{number}.pdf", date, "1")
+        assert plan_adoption(rows, objects).dates is found
+    # One that was replaced while the original indexed it: the insert is later than the object, the version is not.
+    rows = Rows().add("0.pdf", RIGHT, "1").add("1.pdf", RIGHT, "1").add("2.pdf", later, "1")
+    assert why(plan_adoption(rows, objects)) == [Why.UNSURE]
 
 
 def test_an_object_without_a_date_is_not_trusted():
@@ -92,12 +126,22 @@ def test_only_the_newest_of_several_versions_is_taken():
     plan = plan_adoption(rows, [A])
     assert taken(plan) == [5, 6]
     assert plan.adoptable[0].dropped == 3
-    newest_is_old = Rows().add("a.pdf", RIGHT, "1").add("a.pdf", OLDER, "1")
-    assert why(plan_adoption(newest_is_old, [A])) == [Why.STALE]
 
 
-def test_parts_of_one_version_with_a_time_each_are_not_taken_for_versions():
-    rows = Rows().add("a.pdf", "2024-05-01T01:00:00Z", "1", "2").add("a.pdf", "2024-05-01T01:00:04Z", "3")
+def test_ids_and_dates_that_say_different_things_are_not_believed():
+    """The handler of the older version came to its end last."""
+    rows = Rows().add("a.pdf", "2024-05-01T03:00:00Z", "new").add("a.pdf", "2024-05-01T02:00:00Z", "old")
+    assert why(plan_adoption(rows, [A], None, Dates.INDEXED)) == [Why.UNSURE]
+    stale = Rows().add("a.pdf", RIGHT, "new").add("a.pdf", OLDER, "old")
+    assert why(plan_adoption(stale, [A])) == [Why.STALE]
+    unreadable = Rows().add("a.pdf", "?", "old").add("a.pdf", RIGHT, "new")
+    assert why(plan_adoption(unreadable, [A])) == [Why.UNSURE]
+
+
+@pytest.mark.parametrize("second", ["3", "123"])
+def test_parts_of_one_version_with_a_time_each_are_not_taken_for_versions(second: str):
+    rows = Rows().add("a.pdf", "2024-05-01T01:00:00Z", "1", "2", "2a")
+    rows.add("a.pdf", "2024-05-01T01:00:04Z", *second)
     assert why(plan_adoption(rows, [A])) == [Why.UNSURE]
     again = Rows().add("a.pdf", "2024-05-01T01:00:00Z", "1", "2").add("a.pdf", "2024-05-01T01:00:04Z", "1", "2")
     assert taken(plan_adoption(again, [A])) == [3, 4]
@@ -156,8 +200,23 @@ def test_names_match_in_every_spelling():
     both = [candidate(composed), candidate(decomposed)]
     plan = plan_adoption(Rows().add(composed, RIGHT, "1").add(decomposed, RIGHT, "2"), both)
     assert (taken(plan, composed), taken(plan, decomposed)) == ([1], [2])
-    plus = [candidate("a+b.pdf"), candidate("a b.pdf")]
-    assert taken(plan_adoption(Rows().add("a+b.pdf", RIGHT, "1"), plus), "a+b.pdf") == [1]
+
+
+def test_a_name_is_not_taken_for_a_similar_one():
+    space = candidate("a b.pdf")
+    assert why(plan_adoption(Rows().add("a+b.pdf", RIGHT, "1"), [space])) == [Why.ORPHAN]  # its own object is gone
+    encoded = Rows().add("a%20b.pdf", RIGHT, "other").add("a b.pdf", RIGHT, "own")
+    plan = plan_adoption(encoded, [space])
+    assert (taken(plan, "a b.pdf"), why(plan)) == ([2], [Why.ORPHAN])
+    neither = Rows().add("%EA%B0%80.pdf", RIGHT, "1").add(unicodedata.normalize("NFD", "가.pdf"), RIGHT, "2")
+    korean = candidate("가.pdf")
+    unclear = plan_adoption(neither, [korean])
+    assert (why(unclear), unclear.to_read()) == ([Why.UNSURE, Why.UNSURE], [korean.ref])
+
+
+def test_names_of_collections():
+    assert (successor_name("HR"), kept_name("HR")) == ("HR_s2m", "HR_original")
+    assert (original_name("HR_s2m"), original_name("HR"), original_name("HR_original")) == ("HR", "", "")
 
 
 def test_objects_that_stand_in_ours_are_left_alone():

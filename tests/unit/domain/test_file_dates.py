@@ -81,4 +81,4 @@ def test_the_moment_lies_in_the_span_wherever_it_was_written(local: datetime, of
     for text in (local.isoformat(), local.strftime("%Y-%m-%d"), local.strftime("%Y.%m.%d %H:%M:%S")):
         span = read_date(text)
         assert span is not None
-        assert span.earliest <= meant <= span.latest
+        assert span.earliest <= meant < span.latest
