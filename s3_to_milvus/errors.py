@@ -12,7 +12,9 @@ __all__ = [
     "DocumentTooLarge",
     "EncryptedDocument",
     "FatalError",
+    "Forbidden",
     "LeaseLost",
+    "NoSuchBucket",
     "ParserCrashed",
     "ParserTimeout",
     "PermanentError",
@@ -69,6 +71,13 @@ class Unavailable(TransientError):
 
     code = "unavailable"
     default_hint = "It is retried by itself; check that the service is up and reachable."
+
+
+class NoSuchBucket(Unavailable):
+    """There is no bucket of this name, or it is another account's: waits, since a wrong endpoint looks the same."""
+
+    code = "no_such_bucket"
+    default_hint = "Correct the bucket's name, the endpoint or the account; nothing is removed because of this."
 
 
 class PermanentError(S3ToMilvusError):
@@ -134,7 +143,10 @@ class Archived(PermanentError):
 
 
 class FatalError(S3ToMilvusError):
-    """Nothing will work until a person acts: the queue is held, no attempts are burnt."""
+    """Nothing will work until a person acts: the queue is held, no attempts are burnt.
+
+    `Forbidden` and `SchemaMismatch` concern one object or collection: only that waits (`domain.retrying.is_for_all`).
+    """
 
     code = "fatal"
     default_hint = "Run `s3-to-milvus doctor`."
@@ -145,6 +157,12 @@ class Unauthorized(FatalError):
 
     code = "unauthorized"
     default_hint = "Check the credentials and their rights; `s3-to-milvus doctor` names what is missing."
+
+
+class Forbidden(Unauthorized):
+    """We are known, and may not read this object or bucket: it waits with back-off, others are not held up."""
+
+    code = "forbidden"
 
 
 class QuotaExhausted(FatalError):

@@ -11,9 +11,8 @@ from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
 from s3_to_milvus.bootstrap.datalock import DataLock
 from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each, sns_messages
 from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
-from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, entry_for, parse_address
+from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, S3, entry_for, parse_address
 from s3_to_milvus.engine.hints import Hints
-from s3_to_milvus.engine.intake import UNKNOWN_BUCKET
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.service import Service
@@ -77,7 +76,6 @@ class Application:
         self.mirror = Mirror(parts, self._open_bucket)
         self._folders: dict[str, Path] = {}
         self.sources: list[SourceEntry] = []
-        self._named = NamedBuckets(self._check_bucket, self.open_source) if ANY_BUCKET in sources else None
         self._open_sources(sources)
         self.hints = Hints(ledger, clock, decode_each, self.mirror.take)
         events = [*self._chosen.watches(self._folders), *self._chosen.events(self.hints)]
@@ -131,16 +129,20 @@ class Application:
 
     def _open_sources(self, sources: Sequence[str]) -> None:
         """With ``s3://*`` also the buckets that an event named in an earlier life."""
+        self._named = NamedBuckets(self._list_bucket, self.open_source) if ANY_BUCKET in sources else None
+        self._limited = {address.place for address in map(parse_address, _named_in(sources)) if address.kind == S3}
         known = self.mirror.parts.ledger.sources() if self._named else []
         named = [entry.uri for entry in known if entry.uri.startswith("s3://")]
-        for uri in [*(each for each in sources if each != ANY_BUCKET), *named]:
+        for uri in [*_named_in(sources), *named]:
             self.open_source(uri)
 
     def _open_bucket(self, bucket: str) -> str:
-        return UNKNOWN_BUCKET if self._named is None else self._named.open(bucket)
+        """With ``s3://*``; but where the sources name a bucket, what they say of it is what is mirrored."""
+        return "" if self._named is None or bucket in self._limited else self._named.open(bucket)
 
-    def _check_bucket(self, bucket: str) -> object:
-        return self._chosen.store(parse_address(f"s3://{bucket}"), bucket).check(bucket)
+    def _list_bucket(self, bucket: str) -> None:
+        for _ in self._chosen.store(parse_address(f"s3://{bucket}"), bucket).list(bucket):
+            return
 
     def announce(self, url: str) -> None:
         """Tell other commands where this service answers."""
@@ -160,6 +162,10 @@ class Application:
         finally:
             self._chosen.close()
             self._lock.release()
+
+
+def _named_in(sources: Sequence[str]) -> list[str]:
+    return [each for each in sources if each != ANY_BUCKET]
 
 
 def _fresh_folder(path: Path) -> Path:

@@ -1,22 +1,35 @@
 """Buckets that no setting names: mirrored from the first event on that speaks of them (``s3://*``)."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
 
-from s3_to_milvus.errors import ConfigError, PermanentError, Unauthorized
+from s3_to_milvus.errors import (
+    ConfigError,
+    FatalError,
+    Forbidden,
+    NoSuchBucket,
+    PermanentError,
+    S3ToMilvusError,
+    TransientError,
+    Unavailable,
+)
 
 __all__ = ["NamedBuckets"]
 
 _AGAIN_S = 60.0
+_PAUSE_S = 5.0
 _REMEMBERED = 1_000
+# What botocore takes for a bucket's name; access points (ARNs) need a setting.
+_POSSIBLE = re.compile(r"[A-Za-z0-9._-]{1,255}")
 
 
 class NamedBuckets:
-    """``check`` reads a bucket, ``open_source`` makes a source of it.
+    """``check`` lists a bucket, ``open_source`` makes a source of it.
 
-    A bucket that can't be read is asked for again after a minute at the earliest, so that events which make names up
-    cost no more than that.
+    A bucket that there is not, or that we may not list, is asked for again after a minute at the earliest, so that
+    events which make names up cost no more than that; a store that did not answer, after five seconds.
     """
 
     def __init__(
@@ -29,21 +42,36 @@ class NamedBuckets:
         self._open_source = open_source
         self._clock = clock
         self._lock = threading.Lock()
-        self._refused: dict[str, tuple[float, str]] = {}
+        self._known: dict[str, tuple[float, S3ToMilvusError]] = {}
 
     def open(self, bucket: str) -> str:
-        """Why it can't be opened; empty where it is. Raises `TransientError` where its store does not answer."""
+        """Why it can't be opened; empty where it is. Raises `TransientError` where nobody can tell now."""
+        if not _POSSIBLE.fullmatch(bucket):
+            return "No bucket can have such a name."
         with self._lock:
-            again_at, reason = self._refused.get(bucket, (0.0, ""))
-            if reason and self._clock() < again_at:
-                return reason
-            try:
-                self._check(bucket)
-            except (ConfigError, PermanentError, Unauthorized) as error:
-                if len(self._refused) >= _REMEMBERED:
-                    self._refused.clear()
-                self._refused[bucket] = (self._clock() + _AGAIN_S, error.message)
-                return error.message
-            self._refused.pop(bucket, None)
-            self._open_source(f"s3://{bucket}")
-            return ""
+            again_at, error = self._known.get(bucket, (0.0, None))
+            if error is None or self._clock() >= again_at:
+                error = self._try(bucket)
+            if isinstance(error, TransientError) and not isinstance(error, NoSuchBucket):
+                raise error
+            return "" if error is None else error.message
+
+    def _try(self, bucket: str) -> S3ToMilvusError | None:
+        self._known.pop(bucket, None)
+        try:
+            self._check(bucket)
+        except (NoSuchBucket, Forbidden, ConfigError, PermanentError) as error:
+            return self._remember(bucket, error, _AGAIN_S)
+        except TransientError as error:
+            return self._remember(bucket, error, _PAUSE_S)
+        except FatalError as error:  # of our credentials, not of this bucket: whoever tells of it shall keep it
+            told = Unavailable(f"{bucket} can't be looked at: {error.message}", hint=error.hint)
+            return self._remember(bucket, told, _PAUSE_S)
+        self._open_source(f"s3://{bucket}")
+        return None
+
+    def _remember(self, bucket: str, error: S3ToMilvusError, seconds: float) -> S3ToMilvusError:
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[bucket] = (self._clock() + seconds, error)
+        return error

@@ -51,7 +51,7 @@ def _zone(ctx: click.Context, param: click.Parameter, value: str | None) -> tzin
 @click.option(
     "--dates",
     type=click.Choice(["modified", "indexed", "ignored"]),
-    help="What file dates are: of the object, or of its indexing; else they tell. ignored: a file's newest rows are right.",
+    help="Of the object, or of its indexing; else they tell. ignored: a file's newest rows are right.",
 )
 @click.option("--accept-failures", is_flag=True, help="Switch although some objects can't be read.")
 @click.option("--drop-original", is_flag=True, help="Drop what is left of the original, once it was taken over.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from s3_to_milvus.errors import (
     FatalError,
+    Forbidden,
     LeaseLost,
     PermanentError,
     RateLimited,
@@ -63,8 +64,8 @@ class RetryPolicy:
 
 
 def is_for_all(error: BaseException | None) -> bool:
-    """True where nothing else will work either: every fatal error but that of one collection."""
-    return isinstance(error, FatalError) and not isinstance(error, SchemaMismatch)
+    """True where nothing else will work either: every fatal error but that of one object or one collection."""
+    return isinstance(error, FatalError) and not isinstance(error, Forbidden | SchemaMismatch)
 
 
 def next_step(error: BaseException, attempts: int, policy: RetryPolicy, jitter: float) -> NextStep:
@@ -78,6 +79,8 @@ def next_step(error: BaseException, attempts: int, policy: RetryPolicy, jitter: 
     if isinstance(error, PermanentError):
         return Bury()
     backoff_s = policy.backoff_s(attempts, jitter)
+    if isinstance(error, Forbidden):
+        return TryAgain(backoff_s)
     if isinstance(error, Superseded):
         # At once, but a file that never rests (a growing log) must not spin: from 0.1 s up to 30 s.
         return TryAgain(min(30.0, backoff_s / policy.base_s / 10))

@@ -8,9 +8,7 @@ from s3_to_milvus.domain.routing import route_of
 from s3_to_milvus.engine.observe import EVENTS
 from s3_to_milvus.engine.parts import Parts
 
-__all__ = ["UNKNOWN_BUCKET", "Intake", "Taken"]
-
-UNKNOWN_BUCKET = "No source of this service holds that bucket."
+__all__ = ["Intake", "Taken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +22,24 @@ class Taken:
 class Intake:
     """The door of the engine for hints. ``wake`` is called after each commit.
 
-    ``open_bucket`` makes a source of a bucket that has none, or says why not.
+    ``open_bucket`` may make a source of a bucket that none covers, or says why not (empty: it has nothing to say).
     """
 
     def __init__(
-        self, parts: Parts, wake: Callable[[], None], open_bucket: Callable[[str], str] = lambda bucket: UNKNOWN_BUCKET
+        self, parts: Parts, wake: Callable[[], None], open_bucket: Callable[[str], str] = lambda bucket: ""
     ) -> None:
         self._parts = parts
         self._wake = wake
         self._open_bucket = open_bucket
+
+    def open_buckets(self, events: Sequence[ObjectEvent]) -> None:
+        """Open what these need, which may take seconds. Raises `TransientError` where a bucket can't be looked at."""
+        for event in events:
+            self._why_not(event.ref)
+
+    def is_quick(self, events: Sequence[ObjectEvent]) -> bool:
+        """False where `take` may have to look at a bucket first."""
+        return all(self._is_covered(event.ref) for event in events)
 
     def take(self, events: Sequence[ObjectEvent], lane: Lane = Lane.LIVE) -> Taken:
         """Durable when it returns. Unknown buckets and keys off every route are ignored, with the reason.
@@ -60,11 +67,18 @@ class Intake:
         route = route_of(self._parts.routes, ref)
         if route is None or route.is_ignored:
             return "No route leads this key into a collection."
-        if ref.bucket not in self._parts.stores and (reason := self._open_bucket(ref.bucket)):
+        if self._is_covered(ref):
+            return ""
+        reason = self._open_bucket(ref.bucket)
+        if reason or self._is_covered(ref):
             return reason
-        if not any(ref.key.startswith(prefix) for prefix in self._parts.scopes.get(ref.bucket, ("",))):
-            return "No source of this service covers that key."
-        return ""
+        if ref.bucket not in self._parts.stores:
+            return "No source of this service holds that bucket."
+        return "No source of this service covers that key."
+
+    def _is_covered(self, ref: ObjectRef) -> bool:
+        prefixes = self._parts.scopes.get(ref.bucket, ("",))
+        return ref.bucket in self._parts.stores and any(ref.key.startswith(prefix) for prefix in prefixes)
 
 
 def _is_possible(ref: ObjectRef) -> bool:

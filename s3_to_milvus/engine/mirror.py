@@ -13,7 +13,7 @@ from s3_to_milvus.domain.rows import StoredRow
 from s3_to_milvus.engine.adoption import Adopted, Adopter, Adoption, AdoptionTally
 from s3_to_milvus.engine.check import Checker, CheckReport
 from s3_to_milvus.engine.collections import Collections
-from s3_to_milvus.engine.intake import UNKNOWN_BUCKET, Intake, Taken
+from s3_to_milvus.engine.intake import Intake, Taken
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.pool import WorkerPool
 from s3_to_milvus.engine.resolve import Done
@@ -54,14 +54,14 @@ class Status:
 class Mirror:
     """Keeps Milvus equal to the stores. Build it in a composition root; `start` before anything that indexes."""
 
-    def __init__(self, parts: Parts, open_bucket: Callable[[str], str] = lambda bucket: UNKNOWN_BUCKET) -> None:
+    def __init__(self, parts: Parts, open_bucket: Callable[[str], str] = lambda bucket: "") -> None:
         """For ``open_bucket`` see `Intake`."""
         self.parts = parts
         self.collections = Collections(parts)
         self._listeners: list[Callable[[Done], None]] = []
         self._listeners_lock = threading.Lock()
         self.pool = WorkerPool(parts, self.collections, self._heard)
-        self._intake = Intake(parts, self.pool.wake, open_bucket)
+        self.intake = Intake(parts, self.pool.wake, open_bucket)
         self._scanner = Scanner(parts, lambda ref: self.collections.label_of(ref) is not None)
         self._searcher = Searcher(parts)
         self.guards: dict[str, str] = {}
@@ -79,7 +79,7 @@ class Mirror:
 
     def take(self, events: Sequence[ObjectEvent]) -> Taken:
         """See `Intake.take`."""
-        return self._intake.take(events)
+        return self.intake.take(events)
 
     def scan(self, source: SourceEntry, *, is_removal_confirmed: bool = False, prefix: str | None = None) -> ScanReport:
         """Scan a source (or one prefix of it) and let the workers run; does not wait for them."""

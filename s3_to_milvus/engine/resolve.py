@@ -22,7 +22,7 @@ from s3_to_milvus.domain.records import (
     SettleState,
     Suspicion,
 )
-from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, next_step
+from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, is_for_all, next_step
 from s3_to_milvus.domain.rows import IdRanges
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.collections import Collections
@@ -30,7 +30,7 @@ from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.leases import Leases
 from s3_to_milvus.engine.observe import FRESHNESS, RUNS, log
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.errors import Archived, FatalError, S3ToMilvusError, SchemaMismatch
+from s3_to_milvus.errors import Archived, FatalError, S3ToMilvusError
 
 __all__ = ["Done", "Resolver"]
 
@@ -159,7 +159,7 @@ class Resolver:
     ) -> None:
         claim, parts = each.claim, self._parts
         failure = _failure_of(error)
-        if isinstance(error, SchemaMismatch):  # it waits, and says what a person must do
+        if isinstance(error, FatalError) and not is_for_all(error):  # it waits, and says what a person must do
             failure = replace(failure, message=f"{failure.message} {failure.hint}".strip())
         step = next_step(error, claim.attempts, parts.config.retry, parts.clock.jitter())
         _log_failure(claim, failure, step)

@@ -39,7 +39,8 @@ class Door:
         self.mirror = application.mirror
         self.decode = decode
         self.jobs = Jobs()
-        self.intake = Intake(application.mirror.take)
+        looked = application.mirror.intake
+        self.intake = Intake(application.mirror.take, looked.is_quick, looked.open_buckets)
         self.token = secrets.token_urlsafe(32)
         ledger = application.mirror.parts.ledger
         self.access = Access(application.settings.auth, ledger, self.token, is_public=is_public)

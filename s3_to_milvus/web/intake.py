@@ -11,26 +11,42 @@ from s3_to_milvus.errors import RateLimited
 __all__ = ["Intake"]
 
 _MOST_WAITING = 10_000
+_MOST_OPENING = 1_000
 _BATCH = 1_000
 
 
 class Intake:
-    """Batches by itself: while one commit runs, the next batch gathers. An idle service waits for nothing."""
+    """Batches by itself: while one commit runs, the next batch gathers. An idle service waits for nothing.
 
-    def __init__(self, take: Callable[[Sequence[ObjectEvent]], Taken]) -> None:
+    What is not quick has its buckets opened first, so that it delays and fails for nobody else.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[Sequence[ObjectEvent]], Taken],
+        is_quick: Callable[[Sequence[ObjectEvent]], bool] = lambda events: True,
+        open_buckets: Callable[[Sequence[ObjectEvent]], None] = lambda events: None,
+    ) -> None:
         self._take = take
+        self._is_quick = is_quick
+        self._open_buckets = open_buckets
         self._executor = ThreadPoolExecutor(1, "s2m-intake")
+        self._opener = ThreadPoolExecutor(1, "s2m-buckets")
         self._waiting: list[tuple[Sequence[ObjectEvent], asyncio.Future[dict[object, str]]]] = []
+        self._opening = 0
         self._task: asyncio.Task[None] | None = None
 
     async def take(self, events: Sequence[ObjectEvent]) -> list[str]:
         """Durable when it returns: for each event, why it was ignored (empty: it was taken).
 
-        Raises what the ledger raises, and `RateLimited` when far too many are waiting.
+        Raises what the ledger raises, `TransientError` where a bucket can't be looked at, and `RateLimited` when far
+        too many are waiting.
         """
+        loop = asyncio.get_running_loop()
+        if not self._is_quick(events):
+            await self._open(loop, events)
         if len(self._waiting) >= _MOST_WAITING:
             raise RateLimited("Too many events at once.", retry_after_s=1.0)
-        loop = asyncio.get_running_loop()
         future: asyncio.Future[dict[object, str]] = loop.create_future()
         self._waiting.append((events, future))
         if self._task is None:
@@ -41,6 +57,16 @@ class Intake:
     def close(self) -> None:
         """Take nothing more."""
         self._executor.shutdown(wait=False)
+        self._opener.shutdown(wait=False, cancel_futures=True)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop, events: Sequence[ObjectEvent]) -> None:
+        if self._opening >= _MOST_OPENING:
+            raise RateLimited("Too many events of buckets that were not looked at yet.", retry_after_s=5.0)
+        self._opening += 1
+        try:
+            await loop.run_in_executor(self._opener, self._open_buckets, events)
+        finally:
+            self._opening -= 1
 
     async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
         try:

@@ -120,7 +120,18 @@ def test_a_zone_that_there_is_not_is_told(adopt: Adopt, zone: str) -> None:
 
 
 def test_dates_may_be_left_out_of_account(adopt: Adopt) -> None:
-    assert "HR: 2 objects (3 rows) as they are" in adopt("--ignore-dates").output
+    done = adopt("--dates", "ignored")
+    assert "HR: 2 objects (3 rows) as they are" in done.output
+    assert "  dates were taken for nothing (ignored)" in done.output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("dates", "said"),
+    [(None, "the times of indexing (indexed)"), ("modified", "those of the objects (modified)")],
+)
+def test_what_dates_are_is_said(adopt: Adopt, dates: str | None, said: str) -> None:
+    done = adopt("--dates", dates) if dates else adopt()
+    assert f"  dates were taken for {said}" in done.output.splitlines()
 
 
 def test_it_does_not_work_beside_the_service(adopt: Adopt, world: World) -> None:

@@ -14,6 +14,8 @@ from s3_to_milvus.domain.objects import ObjectRef, ObjectVersion
 from s3_to_milvus.errors import (
     Archived,
     ConfigError,
+    Forbidden,
+    NoSuchBucket,
     RateLimited,
     Rejected,
     S3ToMilvusError,
@@ -77,14 +79,14 @@ def test_weak_etags_come_back_as_they_were(server: Server, store: S3Store) -> No
 @pytest.mark.parametrize(
     ("status", "code", "expected"),
     [
-        (403, "AccessDenied", Unauthorized),
+        (403, "AccessDenied", Forbidden),
         (403, "InvalidAccessKeyId", Unauthorized),
         (403, "SignatureDoesNotMatch", Unauthorized),
         (403, "RequestTimeTooSkewed", Unauthorized),
         (400, "ExpiredToken", Unauthorized),
         (401, "Whatever", Unauthorized),
         (403, "InvalidObjectState", Archived),
-        (404, "NoSuchBucket", Unavailable),
+        (404, "NoSuchBucket", NoSuchBucket),
         (404, "NoSuchUpload", Unavailable),
         (429, "TooManyRequests", RateLimited),
         (503, "SlowDown", RateLimited),

@@ -55,6 +55,11 @@ def bucket(ministack: Ministack) -> Bucket:
 
 
 @pytest.fixture
+def another(bucket: Bucket) -> Bucket:
+    return Bucket(bucket.client)
+
+
+@pytest.fixture
 def open_line(ministack: Ministack, tmp_path: Path) -> Open:
     def open_over(*sources: str, endpoint_url: str = ministack.endpoint_url) -> AbstractContextManager[Line]:
         return line_over(
@@ -157,11 +162,9 @@ def test_a_refusal_removes_nothing_and_is_named(bucket: Bucket, open_line: Open)
     with _refusing() as url, open_line(bucket.uri, endpoint_url=url) as line:
         with pytest.raises(Unauthorized):
             line.sync()
-        line.mirror.take([ObjectEvent(ObjectRef(bucket.name, "a.txt"), EventType.DELETE)])
-        until(lambda: line.mirror.pool.held is not None)
-        held = line.mirror.status().held
-        assert held is not None
-        assert held.code == "unauthorized"
+        line.mirror.take([ObjectEvent(ref := ObjectRef(bucket.name, "a.txt"), EventType.DELETE)])
+        until(lambda: "Grant s3:GetObject" in _error_of(line, ref))
+        assert line.mirror.status().held is None
         assert line.shown() == {"a.txt": ["느티나무"]}
     with open_line(bucket.uri) as line:
         assert line.sync(is_removal_confirmed=True).removed == 1
@@ -195,6 +198,28 @@ def test_only_what_lies_below_the_prefix_is_mirrored(bucket: Bucket, open_line: 
         assert line.sync().removed == 1
         line.expect_equal()
         assert {each.spec.label for each in line.mirror.status().collections if each.objects} == {"보고"}
+
+
+def test_an_event_opens_its_bucket_but_never_more_than_the_settings_say(
+    bucket: Bucket, another: Bucket, open_line: Open
+) -> None:
+    for each in (bucket, another):
+        each.put("docs/a.txt", f"느티나무 {each.name}")
+        each.put("more/b.txt", f"참나무 {each.name}")
+    with open_line(f"{another.uri}/docs/") as line:
+        line.sync()
+    events = [ObjectEvent(ObjectRef(each.name, "more/b.txt")) for each in (bucket, another)]
+    with open_line(f"{bucket.uri}/docs/", "s3://*") as line:
+        line.sync()
+        taken = line.mirror.take([*events, ObjectEvent(ObjectRef("line-nobody", "a.txt"))])
+        assert [ref.bucket for ref in taken.refs] == [another.name]
+        assert {ref.bucket: reason for ref, reason in taken.ignored} == {
+            bucket.name: "No source of this service covers that key.",
+            "line-nobody": "listing 'line-nobody': there is no such bucket",
+        }
+        until(lambda: "more/b.txt" in line.shown())
+        assert [(hit.bucket, hit.key) for hit in line.hits("참나무")][:1] == [(another.name, "more/b.txt")]
+        assert line.mirror.check(line.application.sources).is_ok
 
 
 def test_overwritten_while_it_is_synced_it_ends_as_the_last_version(bucket: Bucket, open_line: Open) -> None:

@@ -127,6 +127,22 @@ def test_a_message_is_not_deleted_before_its_events_are_durable(client: Any, que
     assert _left(client, queue) == 0
 
 
+def test_one_that_cannot_be_taken_now_does_not_keep_the_others(client: Any, queue: str, source: SqsEvents) -> None:
+    for key in ("a.txt", "refused.txt", "b.txt"):
+        client.send_message(QueueUrl=queue, MessageBody=_body(ObjectRef("docs", key)))
+    taken: set[str] = set()
+
+    def emit(events: Sequence[ObjectEvent]) -> None:
+        keys = {event.ref.key for event in events}
+        if "refused.txt" in keys:
+            raise Unavailable("Its bucket does not answer.")
+        taken.update(keys)
+
+    source.run(emit, lambda: len(taken) == 2)
+    assert taken == {"a.txt", "b.txt"}
+    assert _left(client, queue) == 1
+
+
 def test_a_queue_that_is_not_there_is_named(server: Ministack) -> None:
     given = {"region": server.region, "access_key_id": "x", "secret_access_key": "x"}
     url = f"{server.endpoint_url}/000000000000/nowhere"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -107,13 +108,6 @@ def _expect_one_row_for_each(company: Production, keys: set[str]) -> None:
 def _failures(company: Production) -> dict[str, Callable[[], Callable[[], None]]]:
     """By name, what makes a service fail and gives back what mends it."""
 
-    def scripted(queue: list[object], *faults: object) -> Callable[[], Callable[[], None]]:
-        def fail() -> Callable[[], None]:
-            queue.extend(faults)
-            return lambda: None
-
-        return fail
-
     def frozen(pids: Callable[[], list[int]]) -> Callable[[], Callable[[], None]]:
         def fail() -> Callable[[], None]:
             found = pids()
@@ -127,24 +121,30 @@ def _failures(company: Production) -> dict[str, Callable[[], Callable[[], None]]
         company.kill()
         return company.start
 
-    upstage_faults = (upstage.Fault(500), upstage.Fault(429, {"Retry-After": "1"}), upstage.Fault(is_cut=True))
-    openai_faults = (openai.Fault(status=500), openai.Fault(status=429), openai.Fault("cut"), openai.Fault("drop"))
-    # Notion first: it is left alone for half a minute, while the others fail.
-    found: dict[str, Callable[[], Callable[[], None]]] = {
-        "Notion": scripted(
-            company.notion.faults,  # type: ignore[arg-type]
-            notion.Fault(503),
-            notion.Fault(is_after=True),
-            notion.Fault(0, is_after=True),
-        ),
-        "Upstage": scripted(company.upstage.faults, *upstage_faults),  # type: ignore[arg-type]
-        "OpenAI": scripted(company.openai.faults, *openai_faults),  # type: ignore[arg-type]
-        "S3": frozen(lambda: [company.server.pid]),
-        "service": killed,
-    }
+    found = _scripted(company) | {"S3": frozen(lambda: [company.server.pid]), "service": killed}
     if company.milvus.startswith("unix:"):
         found["Milvus"] = frozen(_milvus)
     return found
+
+
+def _scripted(company: Production) -> dict[str, Callable[[], Callable[[], None]]]:
+    """Those whose stand-ins fail as they are told. Notion first: it is left alone for half a minute after that."""
+
+    def scripted(queue: Any, *faults: object) -> Callable[[], Callable[[], None]]:
+        def fail() -> Callable[[], None]:
+            queue.extend(faults)
+            return lambda: None
+
+        return fail
+
+    upstage_faults = (upstage.Fault(500), upstage.Fault(429, {"Retry-After": "1"}), upstage.Fault(is_cut=True))
+    openai_faults = (openai.Fault(status=500), openai.Fault(status=429), openai.Fault("cut"), openai.Fault("drop"))
+    notion_faults = (notion.Fault(503), notion.Fault(is_after=True), notion.Fault(0, is_after=True))
+    return {
+        "Notion": scripted(company.notion.faults, *notion_faults),
+        "Upstage": scripted(company.upstage.faults, *upstage_faults),
+        "OpenAI": scripted(company.openai.faults, *openai_faults),
+    }
 
 
 def _milvus() -> list[int]:

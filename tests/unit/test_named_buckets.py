@@ -3,7 +3,15 @@
 import pytest
 
 from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
-from s3_to_milvus.errors import ConfigError, Unauthorized, Unavailable
+from s3_to_milvus.errors import (
+    ConfigError,
+    Forbidden,
+    NoSuchBucket,
+    PermanentError,
+    QuotaExhausted,
+    Unauthorized,
+    Unavailable,
+)
 
 
 class World:
@@ -27,7 +35,16 @@ def test_a_bucket_that_can_be_read_becomes_a_source():
     assert world.opened == ["s3://company"]
 
 
-@pytest.mark.parametrize("error", [ConfigError("There is no bucket."), Unauthorized("It may not be read.")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("It can't be."),
+        Forbidden("It may not be read."),
+        NoSuchBucket("There is no bucket."),
+        PermanentError("Rejected."),
+    ],
+    ids=lambda error: error.code,
+)
 def test_one_that_cannot_is_asked_for_once_a_minute(error: Exception):
     world = World()
     world.answers["evil"] = error
@@ -45,13 +62,28 @@ def test_made_up_names_do_not_fill_the_memory():
     for number in range(3_000):
         world.answers[str(number)] = ConfigError("There is no bucket.")
         world.buckets.open(str(number))
-    assert len(world.buckets._refused) <= 1_000
+    assert len(world.buckets._known) <= 1_000
 
 
-def test_a_store_that_does_not_answer_says_nothing_about_the_bucket():
+@pytest.mark.parametrize(
+    "error",
+    [Unavailable("S3 does not answer."), Unauthorized("The key is wrong."), QuotaExhausted("No more.")],
+    ids=lambda error: error.code,
+)
+def test_what_says_nothing_about_the_bucket_is_told_to_the_sender_and_asked_again_soon(error: Exception):
     world = World()
-    world.answers["company"] = Unavailable("S3 does not answer.")
-    with pytest.raises(Unavailable):
-        world.buckets.open("company")
+    world.answers["company"] = error
+    for _ in range(5):
+        with pytest.raises(Unavailable, match=str(error)):
+            world.buckets.open("company")
+    assert world.asked == ["company"]
+    world.now += 6
     del world.answers["company"]
     assert world.buckets.open("company") == ""
+
+
+@pytest.mark.parametrize("name", ["arn:aws:s3:eu-west-1:1:accesspoint/x", "", "a/b", "한글", "x" * 256, "a\n"])
+def test_a_name_that_no_bucket_has_is_not_asked_for(name: str):
+    world = World()
+    assert world.buckets.open(name) == "No bucket can have such a name."
+    assert world.asked == []

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from s3_to_milvus.domain.objects import ObjectEvent
 from s3_to_milvus.domain.quarantine import Decoded, Refused
-from s3_to_milvus.errors import ConfigError, RateLimited, S3ToMilvusError, Unauthorized, Unavailable
+from s3_to_milvus.errors import ConfigError, RateLimited, S3ToMilvusError, TransientError, Unauthorized, Unavailable
 
 __all__ = ["SqsEvents"]
+
+log = structlog.get_logger(__name__)
 
 _BATCH = 10
 _CONNECT_S = 5
@@ -72,8 +75,8 @@ class SqsEvents:
             messages = self._receive(should_stop)
             if messages:
                 with self._kept_invisible(messages):
-                    self._take(messages, emit)
-                self._delete(messages)
+                    taken = self._take(messages, emit)
+                self._delete(taken)
 
     def check(self) -> str:
         """Ask for the queue's attributes."""
@@ -84,14 +87,24 @@ class SqsEvents:
         dead = "with a dead-letter queue" if found.get("RedrivePolicy") else "without a dead-letter queue"
         return f"SQS: {waiting} messages wait; {dead}"
 
-    def _take(self, messages: list[dict[str, Any]], emit: Callable[[Sequence[ObjectEvent]], None]) -> None:
-        events: list[ObjectEvent] = []
+    def _take(
+        self, messages: list[dict[str, Any]], emit: Callable[[Sequence[ObjectEvent]], None]
+    ) -> list[dict[str, Any]]:
+        """Those that are durable now: all, or where that failed, those that are taken one by one."""
+        parts: list[Sequence[ObjectEvent]] = []
         for message in messages:
             found = self._decode(message.get("Body", ""))
-            events += found.events
             self._keep(found.refused, self.kind)
-        if events:
-            emit(events)
+            parts.append(found.events)
+        try:
+            emit([event for part in parts for event in part])
+        except TransientError as error:
+            taken = [message for message, part in zip(messages, parts, strict=True) if _is_taken(part, emit)]
+            if not taken:
+                raise
+            log.warning("sqs.left", count=len(messages) - len(taken), code=error.code, message=error.message)
+            return taken
+        return messages
 
     def _receive(self, should_stop: Callable[[], bool]) -> list[dict[str, Any]]:
         """Up to ten messages. The wait is taken in pieces of a second, so that a stop need not wait for it."""
@@ -171,6 +184,14 @@ class SqsEvents:
                     ),
                 )
             return self._client
+
+
+def _is_taken(events: Sequence[ObjectEvent], emit: Callable[[Sequence[ObjectEvent]], None]) -> bool:
+    try:
+        emit(events)
+    except TransientError:
+        return False
+    return True
 
 
 def _translated(error: Any) -> S3ToMilvusError:

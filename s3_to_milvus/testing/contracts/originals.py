@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from s3_to_milvus.domain.rows import CollectionSpec, IdRanges
+from s3_to_milvus.errors import SchemaMismatch
 from s3_to_milvus.ports import Originals, VectorStore
 from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector
 
@@ -60,6 +61,14 @@ class OriginalsContract:
         store.ensure(ours)
         assert (described := originals.describe(ours.name)) is not None
         assert described.is_ours
+
+    def test_our_rows_never_go_into_it(self, store: VectorStore, fill: Fill, name: str) -> None:
+        """And the hint says what to do."""
+        fill(name, [("a.txt", "d", "text")])
+        with pytest.raises(SchemaMismatch, match="original system") as caught:
+            store.ensure(CollectionSpec(name, name, DIM, "embedder-1"))
+        assert f"adopt --collection {name}" in caught.value.hint
+        assert [row.text for row in _originals(store).rows(name)] == ["text"]
 
     def test_rows_come_ascending_and_whole(self, store: VectorStore, fill: Fill, name: str) -> None:
         """Over several inserts and pages, with names of every kind."""

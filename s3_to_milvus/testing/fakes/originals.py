@@ -44,9 +44,10 @@ class MemoryOriginals:
 
     def describe(self, name: str) -> OriginalCollection | None:
         """See `ports.Originals`."""
+        name = self.aliases.get(name, name)
         if rows := self._rows.get(name):
             return OriginalCollection(name, len(rows[0][1]))
-        spec = self._specs.get(self.aliases.get(name, name))
+        spec = self._specs.get(name)
         return None if spec is None else OriginalCollection(spec.name, spec.dim, is_ours=True)
 
     def prepare(self, spec: CollectionSpec, like: str) -> None:

@@ -52,6 +52,11 @@ class MemoryVectorStore:
 
     def ensure(self, spec: CollectionSpec) -> None:
         """See `ports.VectorStore`."""
+        if spec.name in self.originals.names:
+            raise SchemaMismatch(
+                f"The collection {spec.name} was made by the original system.",
+                hint=f"Take it over: s3-to-milvus adopt --collection {spec.name}",
+            )
         with self._lock:
             known = self._specs.setdefault(spec.name, spec)
             if (known.dim, known.embedder) != (spec.dim, spec.embedder):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -16,6 +17,11 @@ from tests.support.application import FakeApplication
 
 EVENT = {"bucket": "docs", "key": "a.txt"}
 RIGHT, WRONG = {"Authorization": "Bearer s2m_right"}, {"Authorization": "Bearer s2m_wrong"}
+
+
+@pytest.fixture(autouse=True)
+def _loud() -> None:
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The pure parts of the HTTP door."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -141,6 +142,31 @@ def test_everyone_in_a_batch_that_failed_is_told() -> None:
             intake.close()
 
     assert [type(each) for each in asyncio.run(main())] == [Unavailable] * 3
+
+
+def test_a_bucket_that_cannot_be_looked_at_delays_and_fails_for_nobody_else() -> None:
+    released = threading.Event()
+
+    def take(events: Sequence[ObjectEvent]) -> Taken:
+        return Taken(tuple(event.ref for event in events))
+
+    def open_buckets(events: Sequence[ObjectEvent]) -> None:
+        assert released.wait(10)
+        raise Unavailable("S3 does not answer.")
+
+    async def main() -> list[str]:
+        intake = Intake(take, lambda events: events[0].ref.key != "strange", open_buckets)
+        strange = asyncio.create_task(intake.take(_events("strange")))
+        await asyncio.sleep(0)
+        answer = await intake.take(_events("here"))
+        assert not strange.done()
+        released.set()
+        with pytest.raises(Unavailable):
+            await strange
+        intake.close()
+        return answer
+
+    assert asyncio.run(main()) == [""]
 
 
 def test_a_caller_that_went_away_does_no_harm() -> None:

@@ -11,7 +11,9 @@ from s3_to_milvus.domain.adopting import OriginalRow, Why
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import Outcome
 from s3_to_milvus.engine.adoption import Adopted, Adopter, Adoption
+from s3_to_milvus.engine.check import Checker
 from s3_to_milvus.engine.collections import Collections
+from s3_to_milvus.engine.scan import Scanner
 from s3_to_milvus.errors import ConfigError, SchemaMismatch
 from s3_to_milvus.ports import SourceEntry
 from s3_to_milvus.testing.fakes.embedder import FakeEmbedder
@@ -244,6 +246,86 @@ def test_another_model_later_gets_a_collection_of_its_own(heir: Heir, tmp_path: 
     later = Collections(replace(heir.parts, embedder=FakeEmbedder(name="fake-2")))
     assert later.spec_of("HR").name.startswith("HR_")
     assert later.spec_of("HR").name != "HR_s2m"
+
+
+def test_a_collection_of_the_original_blocks_its_own_objects_only_and_costs_nothing(heir: Heir):
+    heir.keep("HR/a.txt")
+    heir.fill("HR", "a.txt", LATE, "original")
+    blocked, other = heir.observe("HR/a.txt"), heir.put("IT/b.txt", "other")
+    for _ in range(3):
+        heir.later(61)
+    assert heir.outcome(other) is Outcome.INDEXED
+    status = heir.ledger.status(blocked)
+    assert (status.error_code, status.attempts, heir.paid()) == ("schema_mismatch", 0, ["b\nother"])
+    assert "s3-to-milvus adopt --collection HR" in status.error
+    assert ["original system" in each.message for each in heir.collections.blocked] == [True]
+    assert heir.adopt().is_switched
+    assert (heir.texts("HR/a.txt"), heir.collections.blocked) == (["original"], [])
+
+
+def test_a_take_over_that_is_not_finished_is_not_gone_on_with_by_reading(heir: Heir, tmp_path: Path):
+    """The service was started in between."""
+    heir.keep("HR/a.txt")
+    heir.fill("HR", "a.txt", LATE, "original")
+    heir.adopter.begin(heir.plan())
+    service = House(tmp_path, vectors=heir.vectors, ledger=heir.ledger, stores=heir.parts.stores)
+    service.work()
+    ref = ObjectRef(BUCKET, "HR/a.txt")
+    assert "not finished. Finish it: s3-to-milvus adopt --collection HR" in service.ledger.status(ref).error
+    assert (service.embedder.embedded, service.texts()) == ([], [])
+    later = Heir(tmp_path, vectors=heir.vectors, ledger=heir.ledger, stores=heir.parts.stores)
+    later.clock.advance(120)
+    assert later.adopt(later.plan()).is_switched
+    assert (later.texts(), later.paid()) == (["original"], [])
+
+
+def test_what_a_lost_ledger_had_begun_is_begun_again(heir: Heir, tmp_path: Path):
+    heir.keep("HR/a.txt")
+    heir.fill("HR", "a.txt", LATE, "original")
+    heir.adopter.begin(heir.plan())
+    heir.work()
+    assert heir.texts() == ["original"]
+    heir.clock.advance(10)
+    anew = Heir(tmp_path, vectors=heir.vectors, stores=heir.parts.stores)
+    assert anew.adopt(anew.plan()).is_switched
+    assert (anew.texts(), anew.paid()) == (["original"], [])
+
+
+def test_a_ledger_lost_after_the_take_over_doubles_nothing(heir: Heir, tmp_path: Path):
+    """A new one finds the collection behind the name; a check removes what it does not know."""
+    heir.keep("HR/a.txt")
+    heir.fill("HR", "a.txt", LATE, "original")
+    heir.adopt()
+    anew = Heir(tmp_path, vectors=heir.vectors, stores=heir.parts.stores)
+    anew.ledger.last_run = 1_000  # a new ledger's runs begin above all before
+    assert anew.plan().is_over
+    ref = anew.observe("HR/a.txt")
+    anew.later(10)
+    assert anew.record(ref).collection == "HR_s2m"
+    scanner = Scanner(anew.parts, lambda ref: anew.collections.label_of(ref) is not None)
+    Checker(anew.parts, scanner).check([(BUCKET, "")], is_repairing=True)
+    assert anew.texts() == ["read", "anew"]
+
+
+def test_only_what_is_left_of_an_original_is_dropped(heir: Heir):
+    heir.keep("HR/a.txt")
+    heir.put("HR_original/b.txt", "ours")
+    heir.work()
+    heir.fill("Sales", "a.txt", LATE, "another's")
+    heir.vectors.originals.aliases["HR"] = "Sales"
+    for name in ("HR", "Sales", "HR_original"):
+        with pytest.raises(ConfigError, match="nothing was dropped"):
+            heir.adopter.drop_original(name)
+    assert heir.vectors.collections() == ["HR_original", "Sales"]
+
+
+def test_an_alias_is_not_taken_over_in_place_of_its_collection(heir: Heir):
+    heir.keep("HR/a.txt")
+    heir.fill("HR_2024", "a.txt", LATE, "original")
+    heir.originals.aliases["HR"] = "HR_2024"
+    with pytest.raises(ConfigError, match="HR is an alias of the collection HR_2024") as raised:
+        heir.plan()
+    assert "--collection HR_2024" in raised.value.hint
 
 
 def test_a_ledger_that_knows_better_is_told(heir: Heir):

@@ -60,6 +60,36 @@ def test_a_bucket_that_may_be_opened_is(tmp_path, woken):
     assert asked == ["new", "refused"]
 
 
+def test_a_bucket_may_be_widened_and_what_it_does_not_cover_is_ignored(tmp_path, woken):
+    scopes = {BUCKET: ["docs/"]}
+    house = House(tmp_path, scopes=scopes)
+
+    def widen(bucket):
+        scopes[bucket].append("more/")
+        return ""
+
+    door = Intake(house.parts, lambda: woken.append(1), widen)
+    assert door.is_quick(events("docs/a.txt"))
+    assert not door.is_quick(events("docs/a.txt", "more/a.txt"))
+    assert [ref.key for ref in door.take(events("docs/a.txt", "more/a.txt", "other/a.txt")).refs] == [
+        "docs/a.txt",
+        "more/a.txt",
+    ]
+
+
+def test_buckets_can_be_opened_before_anything_is_taken(tmp_path, woken):
+    asked = []
+    house = House(tmp_path)
+
+    def refuse(bucket):
+        asked.append(bucket)
+        return "no"
+
+    door = Intake(house.parts, lambda: woken.append(1), refuse)
+    door.open_buckets([*events("a.txt"), *events("a.txt", bucket="new")])
+    assert (asked, house.ledger.next_due(), woken) == (["new"], None, [])
+
+
 def test_a_bucket_that_cannot_be_looked_at_now_takes_no_event(tmp_path, woken):
     """The sender is told, and sends again; half of a batch is never taken."""
     house = House(tmp_path)

@@ -7,7 +7,7 @@ from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import ObjectState, Outcome
 from s3_to_milvus.domain.routing import Route
 from s3_to_milvus.engine.parts import EngineConfig
-from s3_to_milvus.errors import Archived, Superseded, Unauthorized, Unavailable, UnreadableDocument
+from s3_to_milvus.errors import Archived, Superseded, Unavailable, UnreadableDocument
 from s3_to_milvus.testing.fakes.parser import FakeParser
 from s3_to_milvus.testing.fakes.vector_store import MemoryVectorStore
 from tests.unit.engine.house import BUCKET, House
@@ -206,16 +206,6 @@ def test_an_object_replaced_while_it_is_read_is_read_again(tmp_path):
     house.work()
     house.later(1)
     assert house.outcome(ref) is Outcome.INDEXED
-
-
-def test_a_fatal_error_holds_the_queue_and_burns_no_attempt(tmp_path):
-    house = House(tmp_path, parsers=[_Parser(Unauthorized("bad key"))])
-    refs = [house.put(f"a/{n}.txt", "one") for n in range(3)]
-    with pytest.raises(Unauthorized):
-        house.worker.step()
-    assert all(house.ledger.status(ref).attempts == 0 for ref in refs)
-    house.later(60)
-    assert all(house.outcome(ref) is Outcome.INDEXED for ref in refs)
 
 
 def test_one_refused_text_does_not_fail_its_neighbours(house):

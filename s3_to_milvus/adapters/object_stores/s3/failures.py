@@ -8,7 +8,16 @@ from botocore import exceptions as vendor
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from s3_to_milvus.errors import Archived, RateLimited, Rejected, S3ToMilvusError, Unauthorized, Unavailable
+from s3_to_milvus.errors import (
+    Archived,
+    Forbidden,
+    NoSuchBucket,
+    RateLimited,
+    Rejected,
+    S3ToMilvusError,
+    Unauthorized,
+    Unavailable,
+)
 
 __all__ = ["error_code", "is_not_modified", "saying_what_is_missing", "translated"]
 
@@ -25,9 +34,7 @@ _THROTTLED = {
     "TooManyRequestsException",
 }
 _UNAUTHORIZED = {
-    "AccessDenied",
     "AccountProblem",
-    "AllAccessDisabled",
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
     "ExpiredTokenException",
@@ -44,6 +51,10 @@ _UNAUTHORIZED = {
     "XAmzContentSHA256Mismatch",
 }
 _NO_RIGHT = {"AccessDenied", "403", "AllAccessDisabled"}
+_RIGHTS = (
+    "Grant s3:GetObject on the objects and s3:ListBucket on the bucket; "
+    "without s3:ListBucket a missing key can't be told from a forbidden one."
+)
 _REJECTED = {"InvalidArgument", "InvalidRequest", "InvalidURI", "KeyTooLongError"}
 _NO_CREDENTIALS = (
     vendor.NoCredentialsError,
@@ -93,11 +104,8 @@ def saying_what_is_missing(right: str) -> Iterator[None]:
     """Put the name of the right in front of a refusal that is about rights (not about who we are)."""
     try:
         yield
-    except Unauthorized as error:
-        cause = error.__cause__
-        if isinstance(cause, vendor.ClientError) and error_code(cause) in _NO_RIGHT:
-            raise Unauthorized(f"{right} is missing: {error.message}", hint=error.hint) from cause
-        raise
+    except Forbidden as error:
+        raise Forbidden(f"{right} is missing: {error.message}", hint=error.hint) from error.__cause__
 
 
 def _refused(error: vendor.ClientError, what: str) -> S3ToMilvusError:
@@ -107,10 +115,11 @@ def _refused(error: vendor.ClientError, what: str) -> S3ToMilvusError:
     if code == "InvalidObjectState":
         return Archived(message)
     if code == "NoSuchBucket":
-        hint = "Correct the bucket's name, the endpoint or the account; nothing is removed because of this."
-        return Unavailable(f"{what}: there is no such bucket", hint=hint)
+        return NoSuchBucket(f"{what}: there is no such bucket")
     if code in _THROTTLED or status == _TOO_MANY:
         return RateLimited(message, retry_after_s=_retry_after_s(error))
+    if code in _NO_RIGHT:
+        return Forbidden(message, hint=_RIGHTS)
     if code in _UNAUTHORIZED or (status in _FORBIDDEN and code != "RequestTimeout"):
         return Unauthorized(message, hint=_right_hint(code))
     if code in _REJECTED:
@@ -119,11 +128,6 @@ def _refused(error: vendor.ClientError, what: str) -> S3ToMilvusError:
 
 
 def _right_hint(code: str) -> str | None:
-    if code in _NO_RIGHT:
-        return (
-            "Grant s3:GetObject on the objects and s3:ListBucket on the bucket; "
-            "without s3:ListBucket a missing key can't be told from a forbidden one."
-        )
     if code == "RequestTimeTooSkewed":
         return "Set this machine's clock."
     if code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}:
