@@ -1,6 +1,6 @@
 """Ends attempts: commit what is true now, delete what it replaced, settle; or retry, bury, let go.
 
-The order is the promise of DESIGN.md: rows are inserted before the commit, old rows are deleted after it,
+The order is the promise: rows are inserted before the commit, old rows are deleted after it,
 and the work row goes last, so that a crash at any point leaves work to repeat and never a wrong answer.
 """
 

@@ -65,8 +65,8 @@ class SourceEntry:
 class Ledger(Protocol):
     """The durable memory and queue. Every method is one transaction, committed when it returns.
 
-    Times are epoch seconds given by the caller; a ledger never looks at a clock. See `DESIGN.md`: one row per object;
-    one work row per dirty object; at most one live claim per object; ``generation`` grows with every observation.
+    Times are epoch seconds given by the caller; a ledger never looks at a clock. One row per object; one work row per
+    dirty object; at most one live claim per object; ``generation`` grows with every observation.
     """
 
     kind: str

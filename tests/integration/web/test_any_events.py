@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from s3_to_milvus.domain.access import AccessKey, Role, digest_of
 from s3_to_milvus.domain.records import ObjectState
 from tests.support.application import BUCKET, FakeApplication, until
 from tests.support.web import is_problem
@@ -21,6 +22,19 @@ def test_an_event_of_any_shape_brings_the_object_in(client: TestClient, applicat
     bridge["detail"] = {"bucket": {"name": BUCKET}, "object": {"key": "새 글/a+b.txt"}}
     sqs = {"Records": [{"eventSource": "aws:sqs", "body": json.dumps(bridge)}]}
     assert client.post("/events", json=sqs).json() == {"taken": 1, "ignored": 0, "quarantined": 0}
+    until(lambda: application.mirror.status().counts.indexed == 3)
+
+
+def test_minio_tells_by_its_webhook(client: TestClient, application: FakeApplication) -> None:
+    """The body and the header that its documentation shows: the key of ``auth_token`` stands in `Authorization`."""
+    application.store.put(BUCKET, "한글 폴더/a+b c.txt", "새로 온 글".encode())
+    application.ledger.put_access_key(AccessKey("minio", Role.EVENTS, digest_of("s2m_minio"), 1.0))
+    quoted = "%ED%95%9C%EA%B8%80+%ED%8F%B4%EB%8D%94%2Fa%2Bb+c.txt"
+    record = {"eventVersion": "2.0", "eventSource": "minio:s3", "eventName": "s3:ObjectCreated:Put"}
+    record |= {"s3": {"bucket": {"name": BUCKET}, "object": {"key": quoted, "sequencer": "16B4F6D3C1A8E2B0"}}}  # type: ignore[dict-item]
+    body = {"EventName": "s3:ObjectCreated:Put", "Key": f"{BUCKET}/한글 폴더/a+b c.txt", "Records": [record]}
+    answer = client.post("/events", json=body, headers={"Authorization": "Bearer s2m_minio"})
+    assert answer.json() == {"taken": 1, "ignored": 0, "quarantined": 0}
     until(lambda: application.mirror.status().counts.indexed == 3)
 
 
