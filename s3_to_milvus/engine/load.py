@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Load"]
 
+_VECTOR_BYTES = 32 * 2**20  # with the texts well below the 64 MiB that one request to Milvus may have
+
 
 @dataclass(slots=True, eq=False)
 class _Item:
@@ -46,7 +48,8 @@ class Load:
         self._leases = leases
         self._items: list[_Item] = []
         self._bytes = 0
-        self._max_rows = min(parts.config.load_rows, parts.embedder.max_batch_texts)
+        rows_of_vectors = max(1, _VECTOR_BYTES // (4 * parts.embedder.dim))
+        self._max_rows = min(parts.config.load_rows, parts.embedder.max_batch_texts, rows_of_vectors)
 
     @property
     def is_full(self) -> bool:

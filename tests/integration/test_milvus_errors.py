@@ -32,7 +32,7 @@ Fault = Callable[[Any], Any]
 class Server:
     """The service of Milvus Lite on a port, with faults before or after what it does."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, credentials: Any = None) -> None:
         load_lite()
         from milvus_lite.adapter.grpc.servicer import MilvusServicer
         from milvus_lite.db import MilvusLite
@@ -51,7 +51,10 @@ class Server:
 
         self.grpc = grpc.server(ThreadPoolExecutor(4))
         milvus_pb2_grpc.add_MilvusServiceServicer_to_server(Faulty(self.db), self.grpc)
-        self.uri = f"http://127.0.0.1:{self.grpc.add_insecure_port('127.0.0.1:0')}"
+        if credentials is None:
+            self.uri = f"http://127.0.0.1:{self.grpc.add_insecure_port('127.0.0.1:0')}"
+        else:
+            self.uri = f"https://127.0.0.1:{self.grpc.add_secure_port('127.0.0.1:0', credentials)}"
         self.grpc.start()
 
     def wrap(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:

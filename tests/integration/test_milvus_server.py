@@ -37,6 +37,21 @@ def test_the_collection_is_as_designed(uri: str) -> None:
     assert indexes["object_id"]["index_type"] == "Trie"
 
 
+def test_the_largest_load_is_one_request(uri: str) -> None:
+    """32 MiB of vectors, and 2,048 texts of 8 MiB together, as Korean as can be."""
+    store = MilvusVectorStore(MilvusVectorStore.Options(uri=uri))
+    dim, count = 4_096, 2_048
+    spec = CollectionSpec("large", "large", dim, "embedder-1")
+    store.ensure(spec)
+    rows = [
+        make_row("a", number=number, text="느" * 1_365, vector=make_vector(1.0, dim=dim)) for number in range(count)
+    ]
+    assert len(store.insert(spec.name, rows)) == count
+    assert store.count(spec.name) == count
+    store.drop(spec.name)
+    store.close()
+
+
 def test_a_second_process_sees_the_same(uri: str) -> None:
     first, second = (MilvusVectorStore(MilvusVectorStore.Options(uri=uri)) for _ in range(2))
     first.ensure(SPEC)

@@ -5,8 +5,6 @@ in the folder, nothing needs root, and all three are killed at the end. The gate
 """
 
 import contextlib
-import datetime
-import ipaddress
 import shutil
 import socket
 import ssl
@@ -21,9 +19,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support.certificates import self_signed
 
 __all__ = ["Ceph", "free_port", "running_ceph", "why_not"]
 
@@ -111,7 +108,11 @@ class _Cluster:
             (folder / name).mkdir()
         (folder / "keyring").touch()
         certificate = folder / "certificate.pem"
-        certificate.write_bytes(_self_signed(pem := folder / "both.pem"))
+        trusted, key = self_signed()
+        certificate.write_bytes(trusted)
+        pem = folder / "both.pem"
+        pem.touch(mode=0o600)
+        pem.write_bytes(trusted + key)
         values = {"fsid": self._fsid, "mon_port": self._mon_port, "port": port, "tls_port": tls_port, "pem": pem}
         (folder / "ceph.conf").write_text(dedent(_CONF).format(folder=folder, **values), encoding="utf-8")
         self.ceph = Ceph(f"http://127.0.0.1:{port}", f"https://127.0.0.1:{tls_port}", certificate)
@@ -177,22 +178,3 @@ def _answers(url: str, trusted: ssl.SSLContext | None = None) -> bool:
     except OSError:
         return False
     return True
-
-
-def _self_signed(pem: Path) -> bytes:
-    """A certificate for loopback; with its key in ``pem``."""
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rgw")]),
-    )
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now - datetime.timedelta(days=1))
-    builder = builder.not_valid_after(now + datetime.timedelta(days=1))
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
-    certificate = made.public_bytes(serialization.Encoding.PEM)
-    kind, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    pem.touch(mode=0o600)
-    pem.write_bytes(certificate + key.private_bytes(serialization.Encoding.PEM, kind, plain))
-    return certificate

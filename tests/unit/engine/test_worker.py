@@ -8,6 +8,7 @@ from s3_to_milvus.domain.records import ObjectState, Outcome
 from s3_to_milvus.domain.routing import Route
 from s3_to_milvus.engine.parts import EngineConfig
 from s3_to_milvus.errors import Archived, Superseded, Unavailable, UnreadableDocument
+from s3_to_milvus.testing.fakes.embedder import FakeEmbedder
 from s3_to_milvus.testing.fakes.parser import FakeParser
 from s3_to_milvus.testing.fakes.vector_store import MemoryVectorStore
 from tests.unit.engine.house import BUCKET, House
@@ -254,6 +255,22 @@ def test_an_insert_whose_end_nobody_knows_leaves_no_doubled_rows(tmp_path, is_ap
     house.later(10_000)
     assert house.texts() == ["one", "two"]
     assert house.ledger.next_due() is None
+
+
+def test_wide_vectors_go_in_smaller_requests(tmp_path):
+    """A Milvus server takes 64 MiB at once."""
+    sizes = []
+
+    class Measured(MemoryVectorStore):
+        def insert(self, collection, rows):
+            sizes.append(sum(row.vector.nbytes for row in rows))
+            return super().insert(collection, rows)
+
+    house = House(tmp_path, embedder=FakeEmbedder(dim=2**19), vectors=Measured())
+    house.put("a/x.txt", "\n\n".join(f"text {number}" for number in range(40)))
+    house.work()
+    assert (len(house.texts()), sum(sizes)) == (40, 40 * 2**21)
+    assert max(sizes) == 32 * 2**20
 
 
 def test_a_file_that_fails_for_good_with_unknown_rows_is_cleaned_up_before_it_is_buried(tmp_path):

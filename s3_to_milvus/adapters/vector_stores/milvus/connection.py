@@ -6,22 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from s3_to_milvus.adapters.vector_stores.milvus.address import Address, lite_path_of
 from s3_to_milvus.adapters.vector_stores.milvus.errors import translate
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors, load_pymilvus
 from s3_to_milvus.errors import ConfigError, FatalError, Unavailable
 
-__all__ = ["Connection", "lite_path_of"]
+__all__ = ["Connection"]
 
 _LITE_TIMEOUT_S = 600.0
 _NEVER_MS = 2**31 - 1
-
-
-def lite_path_of(uri: str) -> Path | None:
-    """The path that a URI names; None for the address of a server."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return None if uri.startswith("unix:") else Path(uri)
-    return Path(rest) if scheme == "file" else None
 
 
 class Connection:
@@ -30,13 +23,10 @@ class Connection:
     ``once`` is to be given to every call: the deadline, and no waiting for a rate limit to end.
     """
 
-    def __init__(self, uri: str, token: str, db_name: str, timeout_s: float) -> None:
-        self.path = lite_path_of(uri)
-        if self.path is not None and db_name:
-            raise ConfigError(f"vector_store.milvus.db_name = {db_name!r}: Milvus Lite is used with one database only.")
-        self._uri = uri
-        self._token = token
-        self._db_name = db_name
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        address.verify()
+        self.path = lite_path_of(address.uri)
+        self._address = address
         self._timeout_s = timeout_s if self.path is None else _LITE_TIMEOUT_S
         self.once: dict[str, Any] = {"timeout": self._timeout_s, "retry_on_rate_limit": False}
         self._opening = threading.Lock()
@@ -47,7 +37,7 @@ class Connection:
     @property
     def name(self) -> str:
         """For people."""
-        return str(self.path or self._uri)
+        return self._address.name
 
     @contextmanager
     def gate(self) -> Iterator[Any]:
@@ -94,7 +84,7 @@ class Connection:
             if self._is_closed:
                 raise Unavailable("The vector store is closed.")
             if self._client is None:
-                self._client = self._connect(self._uri) if self.path is None else self._embed(self.path)
+                self._client = self._connect(self._address.uri) if self.path is None else self._embed(self.path)
             return self._client
 
     def _embed(self, path: Path) -> Any:
@@ -110,6 +100,7 @@ class Connection:
         return client
 
     def _connect(self, uri: str) -> Any:
+        address = self._address
         options: dict[str, Any] = {}
         if self.path is not None:
             # Lite's server takes pymilvus' keepalive for an attack, says so on stderr and hangs up.
@@ -117,19 +108,20 @@ class Connection:
         try:
             client = load_pymilvus().MilvusClient(
                 uri,
-                token=self._token,
-                db_name=self._db_name,
+                token=address.token,
+                db_name=address.db_name,
                 timeout=self._timeout_s,
                 dedicated=True,
                 grpc_options=options,
+                **address.options(),
             )
         except grpc_errors() as exc:
             if type(exc).__name__ == "ConnectionConfigException":
-                raise ConfigError(f"vector_store.milvus.uri = {self._uri!r}: {exc}") from exc
+                raise ConfigError(f"vector_store.milvus.uri = {self.name!r}: {exc}") from exc
             # It says "illegal connection params or server unavailable" for everything; the reason stands behind it.
             reason = exc.__cause__ if isinstance(exc.__cause__, grpc_errors()) else exc
-            error = translate(reason, f"connecting to {self._uri}")
-            raise error if isinstance(error, FatalError) else Unavailable(error.message) from exc
+            error = translate(reason, f"connecting to {self.name}")
+            raise error if isinstance(error, FatalError) else Unavailable(error.message, hint=error.hint) from exc
         client._get_connection()._on_rpc_error = _give_up
         return client
 

@@ -38,6 +38,8 @@ _INPUT_WORDS = re.compile(
     r"exceeds? max|is not a number|nan|infinity|dim(ension)?\b.*(match|expect)|invalid (input|utf)|not valid json",
     re.IGNORECASE,
 )
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_TRUST_HINT = "Check the server's certificate, or name your own authority with vector_store.milvus.ca_bundle."
 _RETRY_AFTER_S = 3.0
 
 
@@ -83,6 +85,8 @@ def _of_status(status: str, message: str, is_insert: bool) -> S3ToMilvusError:
         return RateLimited(message, retry_after_s=_RETRY_AFTER_S)
     if status == "UNIMPLEMENTED":
         return FatalError(message, hint="This server is too old, or is no Milvus: 2.3 or newer is needed.")
+    if _UNTRUSTED in message:
+        return Unavailable(message, hint=_TRUST_HINT)
     return Unavailable(message) if status in _GRPC_DOWN else TransientError(message)
 
 

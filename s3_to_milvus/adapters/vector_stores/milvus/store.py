@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from s3_to_milvus.adapters.vector_stores.milvus import rows as wire
 from s3_to_milvus.adapters.vector_stores.milvus import schema
-from s3_to_milvus.adapters.vector_stores.milvus.connection import Connection, lite_path_of
+from s3_to_milvus.adapters.vector_stores.milvus.address import Address, lite_path_of
+from s3_to_milvus.adapters.vector_stores.milvus.connection import Connection
 from s3_to_milvus.adapters.vector_stores.milvus.errors import is_missing, is_not_loaded, translate, translated
 from s3_to_milvus.adapters.vector_stores.milvus.originals import MilvusOriginals
 from s3_to_milvus.adapters.vector_stores.milvus.repair import DROPPED
@@ -56,6 +57,16 @@ class MilvusVectorStore:
         uri: str = Field(default="", description="Path of a Milvus Lite database, or http(s)://host:port of a server.")
         token: SecretStr = Field(default=SecretStr(""), description="user:password, or an API key of Zilliz.")
         db_name: str = Field(default="", description="Database on the server; empty: its default.")
+        ca_bundle: Path | None = Field(
+            default=None, description="Authority of the server's certificate (PEM), if your own."
+        )
+        client_cert_file: Path | None = Field(
+            default=None, description="Where the server asks for a certificate: ours (PEM)."
+        )
+        client_key_file: Path | None = Field(default=None, description="The key of that certificate (PEM).")
+        server_name: str = Field(
+            default="", description="Name in the server's certificate, if not that of the address."
+        )
         index_type: str = Field(default="IVF_FLAT", description="Index of the vectors of new collections.")
         metric_type: Literal["L2", "IP", "COSINE"] = Field(default="L2", description="Metric of new collections.")
         index_params: dict[str, Any] = Field(default_factory=dict, description="Of the index, such as nlist.")
@@ -65,12 +76,19 @@ class MilvusVectorStore:
         )
         timeout_s: float = Field(default=30.0, gt=0, description="The longest that one call to a server may take.")
 
+        def address(self, uri: str) -> Address:
+            """Where Milvus is. Raises nothing: `Address.verify` does."""
+            token = self.token.get_secret_value()
+            return Address(
+                uri, token, self.db_name, self.ca_bundle, self.client_cert_file, self.client_key_file, self.server_name
+            )
+
     def __init__(self, options: Options, lite_path: Path | None = None) -> None:
         uri = options.uri or (str(lite_path) if lite_path else "")
         if not uri:
             raise ConfigError("vector_store.milvus.uri is not set.")
         self._options = options
-        self._connection = Connection(uri, options.token.get_secret_value(), options.db_name, options.timeout_s)
+        self._connection = Connection(options.address(uri), options.timeout_s)
         self._is_lite = lite_path_of(uri) is not None
         self._setup = threading.RLock()
         self._specs: dict[str, CollectionSpec] = {}
