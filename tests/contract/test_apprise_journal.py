@@ -17,6 +17,7 @@ from s3_to_milvus.errors import ConfigError, TransientError
 from s3_to_milvus.ports import Journal
 from s3_to_milvus.testing.contracts.journal import JournalContract
 from tests.support.receiver import Answer, Receiver, receiver
+from tests.support.told import jobs_told
 
 # The library itself looks for a module that Python 3.13 no longer has.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -56,14 +57,7 @@ class TestAppriseJournal(JournalContract):
         return _journal(server, mode="all")
 
     def written(self, journal: Journal) -> list[tuple[int, str, str]]:
-        form = re.compile(r"(\w+): bucket/(.*) \(replace, 1\.\d s, #(\d+)\) 3 chunks")
-        found = [form.fullmatch(line) for text in _texts(self.server) for line in text.split("\n")]
-        return [(int(each[3]), _as_given(each[2]), each[1]) for each in found if each]
-
-
-def _as_given(name: str) -> str:
-    name = re.sub(r"\\u(d[89a-f]..)", lambda found: chr(int(found[1], 16)), name)
-    return name.replace("\\n", "\n")
+        return jobs_told(_texts(self.server))
 
 
 def test_only_failures_by_default(server: Receiver) -> None:

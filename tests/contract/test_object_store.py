@@ -1,7 +1,6 @@
 """Object stores keep the contract: in memory, in a folder, and on a server that speaks S3."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from s3_to_milvus.ports import UNCHANGED, ObjectStore
 from s3_to_milvus.testing.contracts.object_store import ObjectStoreContract, opened
 from s3_to_milvus.testing.fakes.object_store import MemoryObjectStore
 from tests.support.ministack import Ministack, running_ministack
+from tests.support.s3_contract import S3Contract
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -107,26 +107,7 @@ def s3_store(ministack: Ministack) -> S3Store:
     return S3Store(options, sleep=lambda _: None)
 
 
-class TestS3(ObjectStoreContract):
-    client: "S3Client"
-
-    @pytest.fixture
-    def store(self, s3_store: S3Store, client: "S3Client") -> ObjectStore:
-        self.client = client
-        return s3_store
-
-    @pytest.fixture
-    def bucket(self, client: "S3Client") -> str:
-        name = f"b-{uuid.uuid4().hex}"
-        client.create_bucket(Bucket=name)
-        return name
-
-    def put(self, store: ObjectStore, ref: ObjectRef, data: bytes) -> None:
-        self.client.put_object(Bucket=ref.bucket, Key=ref.key, Body=data)
-
-    def delete(self, store: ObjectStore, ref: ObjectRef) -> None:
-        self.client.delete_object(Bucket=ref.bucket, Key=ref.key)
-
+class TestS3(S3Contract):
     def test_long_listings_go_on_page_by_page(self, store: ObjectStore, bucket: str) -> None:
         keys = [f"한글 {number:04d}+%.txt" for number in range(1_005)]
         with ThreadPoolExecutor(8) as pool:

@@ -16,6 +16,7 @@ from s3_to_milvus.ports import Journal, Limits
 from s3_to_milvus.testing.contracts.journal import JournalContract
 from s3_to_milvus.testing.fakes.clock import FakeClock
 from tests.support.receiver import Answer, Receiver, receiver
+from tests.support.told import jobs_told
 
 
 @pytest.fixture
@@ -44,14 +45,7 @@ class TestSlackJournal(JournalContract):
         return _journal(server, "all")
 
     def written(self, journal: Journal) -> list[tuple[int, str, str]]:
-        form = re.compile(r"(\w+): bucket/(.*) \(replace, 1\.\d s, #(\d+)\) 3 chunks")
-        found = [form.fullmatch(line) for text in _texts(self.server) for line in text.split("\n")]
-        return [(int(each[3]), _as_given(each[2]), each[1]) for each in found if each]
-
-
-def _as_given(name: str) -> str:
-    name = re.sub(r"\\u(d[89a-f]..)", lambda found: chr(int(found[1], 16)), name)
-    return name.replace("\\n", "\n")
+        return jobs_told(_texts(self.server))
 
 
 def test_only_failures_by_default(server: Receiver) -> None:

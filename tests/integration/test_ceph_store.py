@@ -13,12 +13,12 @@ import pytest
 from pydantic import SecretStr
 
 from s3_to_milvus.adapters.object_stores.s3 import S3Store
-from s3_to_milvus.domain.objects import ObjectRef, sort_key
-from s3_to_milvus.ports import ObjectStore
-from s3_to_milvus.testing.contracts.object_store import HOSTILE_KEYS, ObjectStoreContract
+from s3_to_milvus.domain.objects import sort_key
+from s3_to_milvus.testing.contracts.object_store import HOSTILE_KEYS
 from tests.support.ceph import Ceph, running_ceph
 from tests.support.ceph_service import CephService, ceph_client
 from tests.support.line import line_over
+from tests.support.s3_contract import S3Contract
 
 pytestmark = pytest.mark.soak
 
@@ -38,32 +38,16 @@ def client(ceph: Ceph) -> Iterator[Any]:
         yield ceph_client(ceph, stack)
 
 
-def _store(ceph: Ceph) -> S3Store:
+@pytest.fixture(scope="module")
+def s3_store(ceph: Ceph) -> S3Store:
     secret = SecretStr(ceph.secret_access_key)
     return S3Store(
         S3Store.Options(endpoint_url=ceph.endpoint_url, access_key_id=ceph.access_key_id, secret_access_key=secret)
     )
 
 
-class TestCeph(ObjectStoreContract):
-    client: Any
-
-    @pytest.fixture
-    def store(self, ceph: Ceph, client: Any) -> ObjectStore:
-        self.client = client
-        return _store(ceph)
-
-    @pytest.fixture
-    def bucket(self, client: Any) -> str:
-        name = f"b-{uuid.uuid4().hex}"
-        client.create_bucket(Bucket=name)
-        return name
-
-    def put(self, store: ObjectStore, ref: ObjectRef, data: bytes) -> None:
-        self.client.put_object(Bucket=ref.bucket, Key=ref.key, Body=data)
-
-    def delete(self, store: ObjectStore, ref: ObjectRef) -> None:
-        self.client.delete_object(Bucket=ref.bucket, Key=ref.key)
+class TestCeph(S3Contract):
+    pass
 
 
 def _objects() -> dict[str, str]:
@@ -80,7 +64,9 @@ def _fill(client: Any, bucket: str, objects: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("is_versioned", [False, True])
-def test_a_long_bucket_is_mirrored_exactly(ceph: Ceph, client: Any, tmp_path: Path, is_versioned: bool) -> None:
+def test_a_long_bucket_is_mirrored_exactly(
+    ceph: Ceph, client: Any, s3_store: S3Store, tmp_path: Path, is_versioned: bool
+) -> None:
     objects = _objects()
     with ExitStack() as stack:
         service = CephService(tmp_path, ceph, f"long-{uuid.uuid4().hex[:8]}", stack)
@@ -89,7 +75,7 @@ def test_a_long_bucket_is_mirrored_exactly(ceph: Ceph, client: Any, tmp_path: Pa
             client.put_bucket_versioning(Bucket=service.bucket, VersioningConfiguration=on)
         _fill(client, service.bucket, objects)
         client.put_object(Bucket=service.bucket, Key="folder marker/", Body=b"")
-        assert [each.key for each in _store(ceph).list(service.bucket)] == sorted(objects, key=sort_key)
+        assert [each.key for each in s3_store.list(service.bucket)] == sorted(objects, key=sort_key)
         first = json.loads(service.run("sync", f"s3://{service.bucket}", "--json").stdout)
         assert (first["added"], first["failed"], first["empty"]) == (len(objects), 0, 0)
         gone, changed = sorted(HOSTILE_KEYS)[::4], sorted(HOSTILE_KEYS)[1::4]
