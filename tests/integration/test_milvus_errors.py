@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from s3_to_milvus.errors import (
     RateLimited,
     Rejected,
     S3ToMilvusError,
+    SchemaMismatch,
     TransientError,
     Unauthorized,
     Unavailable,
@@ -42,6 +44,7 @@ class Server:
         self.inserts = 0
         self.before: dict[str, Fault] = {}
         self.after: dict[str, Fault] = {}
+        self.answers: dict[str, Fault] = {}
         server = self
 
         class Faulty(MilvusServicer):  # type: ignore[misc]
@@ -60,6 +63,8 @@ class Server:
     def wrap(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def call(request: Any, context: Any) -> Any:
             self.inserts += name == "Insert"
+            if (given := self.answers.get(name)) and (made := given(request)) is not None:
+                return made
             if fault := self.before.get(name):
                 answer = fault(context)
                 if answer is not None:
@@ -145,6 +150,46 @@ def test_failures_of_milvus(
     assert type(caught.value) is expected
     assert reason in caught.value.message
     assert server.inserts == 1
+
+
+@pytest.mark.parametrize(("code", "reason"), [(102, "exceeded the limit number"), (250, "general capacity exceeded")])
+def test_a_server_that_is_full_of_collections_refuses_the_new_one_only(
+    server: Server, store: MilvusVectorStore, code: int, reason: str
+) -> None:
+    from pymilvus.grpc_gen import common_pb2
+
+    server.before["CreateCollection"] = lambda _: common_pb2.Status(code=code, reason=reason)
+    with pytest.raises(SchemaMismatch, match=reason) as caught:
+        store.ensure(CollectionSpec("more", "more", DIM, "embedder-1"))
+    assert "routes" in caught.value.hint
+    assert len(store.insert(SPEC.name, [make_row("a")])) == 1
+
+
+@pytest.mark.parametrize("kind", ["IVF_FLAT", "HNSW"])
+def test_a_server_that_has_its_own_index_only_gets_that(server: Server, kind: str) -> None:
+    """As Zilliz Cloud; a type that the settings ask for is not replaced in silence."""
+    from pymilvus.grpc_gen import common_pb2
+
+    asked: list[str] = []
+
+    def answer(request: Any) -> Any:
+        params = {each.key: each.value for each in request.extra_params}
+        asked.append(params["index_type"])
+        is_refused = asked[-1] != "AUTOINDEX"
+        return common_pb2.Status(code=1100, reason=f"invalid index type: {asked[-1]}") if is_refused else None
+
+    server.answers["CreateIndex"] = answer
+    spec = CollectionSpec("auto", "auto", DIM, "embedder-1")
+    made = MilvusVectorStore(MilvusVectorStore.Options(uri=server.uri, timeout_s=2.0, index_type=kind))
+    with closing(made):
+        if kind == "HNSW":
+            with pytest.raises(FatalError, match="invalid index type: HNSW"):
+                made.ensure(spec)
+            return
+        made.ensure(spec)
+        made.insert(spec.name, [make_row("a")])
+        assert [hit.row.text for hit in made.search(spec.name, make_vector(1.0), 3)] == ["a 1 0"]
+    assert asked[:2] == ["IVF_FLAT", "AUTOINDEX"]
 
 
 def test_an_insert_whose_answer_was_lost_is_not_repeated(server: Server, store: MilvusVectorStore) -> None:

@@ -15,17 +15,19 @@ from s3_to_milvus.errors import (
     RateLimited,
     Rejected,
     S3ToMilvusError,
+    SchemaMismatch,
     TransientError,
     Unauthorized,
     Unavailable,
 )
 
-__all__ = ["is_missing", "is_not_loaded", "translate", "translated"]
+__all__ = ["is_bad_input", "is_missing", "is_not_loaded", "translate", "translated"]
 
 _MISSING = {4, 100}
 _NOT_LOADED = {101, 103}
 _RATE_LIMIT = {8}
 _DENIED = {9}
+_NO_ROOM = {102, 250}  # too many collections; too many collections x partitions x shards
 _AUTH = {1400, 1401, 1402}
 _BAD_INPUT = {6, 1100, 1101, 1102, 1103, 1104, 1700, 1701, 1702, 1703, 1801}
 _BAD_INPUT_CLASSES = {"ParamError", "DataNotMatchException", "DataTypeNotMatchException", "DataTypeNotSupportException"}
@@ -35,7 +37,8 @@ _AUTH_WORDS = re.compile(r"auth check fail|unauthenticated|permission deny|permi
 _FULL_WORDS = re.compile(r"no space left|disk quota exceeded|quota exceeded|quota exhausted", re.IGNORECASE)
 _LARGE_WORDS = re.compile(r"larger than max|message too large", re.IGNORECASE)
 _INPUT_WORDS = re.compile(
-    r"exceeds? max|is not a number|nan|infinity|dim(ension)?\b.*(match|expect)|invalid (input|utf)|not valid json",
+    r"exceeds? max|is not a number|nan|infinity|dim(ension)?\b.*(match|expect)"
+    r"|invalid (input|utf|index type)|not valid json",
     re.IGNORECASE,
 )
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
@@ -52,6 +55,11 @@ def is_missing(exc: Exception) -> bool:
 def is_not_loaded(exc: Exception) -> bool:
     """True when the collection must be loaded first."""
     return _code(exc) in _NOT_LOADED or "not loaded" in _message(exc).lower()
+
+
+def is_bad_input(exc: Exception) -> bool:
+    """True where the server did not like what it was asked, rather than could not do it."""
+    return not _grpc_status(exc) and _is_bad_input(exc, _code(exc), _message(exc))
 
 
 def translate(exc: Exception, doing: str, *, is_insert: bool = False) -> S3ToMilvusError:
@@ -94,6 +102,10 @@ def _of_code(exc: Exception, message: str, is_insert: bool) -> S3ToMilvusError:
     code = _code(exc)
     if code in _AUTH or _AUTH_WORDS.search(message):
         return Unauthorized(message)
+    if code in _NO_ROOM:  # one collection can't be made; those that stand take rows
+        return SchemaMismatch(
+            message, hint="Lead several folders into one collection (routes), or raise Milvus' limit."
+        )
     if code in _RATE_LIMIT:
         return RateLimited(message, retry_after_s=_RETRY_AFTER_S)
     if code in _DENIED or _FULL_WORDS.search(message):

@@ -13,7 +13,13 @@ from s3_to_milvus.adapters.vector_stores.milvus import rows as wire
 from s3_to_milvus.adapters.vector_stores.milvus import schema
 from s3_to_milvus.adapters.vector_stores.milvus.address import Address, lite_path_of
 from s3_to_milvus.adapters.vector_stores.milvus.connection import Connection
-from s3_to_milvus.adapters.vector_stores.milvus.errors import is_missing, is_not_loaded, translate, translated
+from s3_to_milvus.adapters.vector_stores.milvus.errors import (
+    is_missing,
+    is_not_loaded,
+    translate,
+    translated,
+)
+from s3_to_milvus.adapters.vector_stores.milvus.indexes import DEFAULT_INDEX, add_indexes
 from s3_to_milvus.adapters.vector_stores.milvus.originals import MilvusOriginals
 from s3_to_milvus.adapters.vector_stores.milvus.repair import DROPPED
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
@@ -38,7 +44,6 @@ _NLIST = 128
 _NLIST_LITE = 16
 _NPROBE = 32
 _ALL_CELLS = 65_536
-_SCALAR_INDEXES = ("INVERTED", "Trie")  # Trie is what 2.3 has
 
 
 class MilvusVectorStore:
@@ -67,7 +72,7 @@ class MilvusVectorStore:
         server_name: str = Field(
             default="", description="Name in the server's certificate, if not that of the address."
         )
-        index_type: str = Field(default="IVF_FLAT", description="Index of the vectors of new collections.")
+        index_type: str = Field(default=DEFAULT_INDEX, description="Index of the vectors of new collections.")
         metric_type: Literal["L2", "IP", "COSINE"] = Field(default="L2", description="Metric of new collections.")
         index_params: dict[str, Any] = Field(default_factory=dict, description="Of the index, such as nlist.")
         search_params: dict[str, Any] = Field(default_factory=dict, description="Of a search, such as nprobe.")
@@ -111,7 +116,7 @@ class MilvusVectorStore:
             described = client.describe_collection(spec.name, **self._connection.once)
             schema.verify(spec, described)
             self._dims[spec.name] = spec.dim
-            self._add_indexes(client, spec.name, index)
+            add_indexes(client, spec.name, index, is_lite=self._is_lite)
             self._load(client, spec.name)
             self._specs[spec.name] = spec
 
@@ -289,20 +294,6 @@ class MilvusVectorStore:
                 spec.name, **self._connection.once
             ):  # another process may have made it meanwhile
                 raise
-
-    def _add_indexes(self, client: Any, collection: str, index: schema.VectorIndex) -> None:
-        known = set(client.list_indexes(collection))
-        if "vector" not in known:
-            made = schema.index_params("vector", index.kind, index.metric, index.params)
-            client.create_index(collection, made, timeout=_SETUP_S, sync=False)
-        if "object_id" in known or self._is_lite:  # Lite looks at every row with and without an index
-            return
-        for kind in _SCALAR_INDEXES:
-            try:
-                client.create_index(collection, schema.index_params("object_id", kind), timeout=_SETUP_S, sync=False)
-            except grpc_errors():
-                continue
-            return
 
     def _load(self, client: Any, collection: str) -> None:
         """Load a collection and learn its metric. A torn index of Milvus Lite is built anew."""
