@@ -40,7 +40,7 @@ class Collections:
     def verify(self, label: str) -> None:
         """Raise `SchemaMismatch` where what stands under this name can't hold our rows: before a document is paid for.
 
-        Makes nothing. The refusal holds for a while without asking Milvus again.
+        Makes nothing, unless making it was refused before. A refusal holds for a while without asking Milvus again.
         """
         if label in self._verified:
             return
@@ -51,10 +51,10 @@ class Collections:
         try:
             spec = self.spec_of(label)
             self._refuse_unfinished(spec)
-            if spec.name in self._parts.vectors.collections():
+            if error is not None or spec.name in self._parts.vectors.collections():
                 self.ensure(label)
         except SchemaMismatch as refused:
-            self._blocked[label] = (now + self._parts.config.retry.blocked_s / 2, refused)
+            self._block(label, refused)
             raise
         self._blocked.pop(label, None)
         self._verified.add(label)
@@ -68,7 +68,11 @@ class Collections:
         """The collection for a label, remembered in the ledger and made in Milvus."""
         spec = self.spec_of(label)
         if spec.name not in self._ensured:
-            self._parts.vectors.ensure(spec)
+            try:
+                self._parts.vectors.ensure(spec)
+            except SchemaMismatch as refused:
+                self._block(label, refused)
+                raise
             spec = self._parts.ledger.add_collection(spec)
             with self._lock:
                 self._known[label] = spec
@@ -92,6 +96,9 @@ class Collections:
         """Every collection that ever held rows under this label."""
         known = {each.spec.name for each in self._parts.ledger.collections() if each.spec.label == label}
         return known | {self.spec_of(label).name}
+
+    def _block(self, label: str, refused: SchemaMismatch) -> None:
+        self._blocked[label] = (self._parts.clock.now() + self._parts.config.retry.blocked_s / 2, refused)
 
     def _refuse_unfinished(self, spec: CollectionSpec) -> None:
         """While a take-over is not finished, nothing is embedded that it would copy."""

@@ -4,8 +4,9 @@ import pytest
 import structlog
 
 from s3_to_milvus.domain.records import Outcome
-from s3_to_milvus.errors import Forbidden, Unauthorized
+from s3_to_milvus.errors import Forbidden, SchemaMismatch, Unauthorized
 from s3_to_milvus.testing.fakes.object_store import MemoryObjectStore
+from s3_to_milvus.testing.fakes.vector_store import MemoryVectorStore
 from tests.unit.engine.house import BUCKET, House
 
 
@@ -26,6 +27,34 @@ def test_a_fatal_error_holds_the_queue_and_burns_no_attempt(tmp_path):
     house.store.outage = None
     house.later(60)
     assert all(house.outcome(ref) is Outcome.INDEXED for ref in refs)
+
+
+def test_what_goes_into_a_collection_that_cannot_be_made_is_read_once(tmp_path):
+    """Such as one more than a server allows."""
+    vectors = _Full()
+    house = House(tmp_path, vectors=vectors)
+    other, refused = house.put("IT/b.txt", "other"), house.put("HR/a.txt", "one")
+    for _ in range(4):
+        house.later(61)
+    assert house.outcome(other) is Outcome.INDEXED
+    status = house.ledger.status(refused)
+    assert (status.error_code, status.attempts) == ("schema_mismatch", 0)
+    assert "Use routes." in status.error
+    assert (house.embedder.embedded, house.store.opened) == (["b\nother"], 2)
+    assert [each.message for each in house.collections.blocked] == ["Too many collections."]
+    vectors.full = ""
+    house.later(61)
+    assert house.outcome(refused) is Outcome.INDEXED
+    assert house.collections.blocked == []
+
+
+class _Full(MemoryVectorStore):
+    full = "HR"
+
+    def ensure(self, spec):
+        if spec.name == self.full:
+            raise SchemaMismatch("Too many collections.", hint="Use routes.")
+        super().ensure(spec)
 
 
 def test_an_object_that_may_not_be_read_holds_nothing_up(tmp_path):
