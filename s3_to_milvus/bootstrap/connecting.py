@@ -18,7 +18,10 @@ _ACCOUNT = "ACCOUNT-ID"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What the bucket needs: the policy of the queue, the notification; ``queue_url`` once it is made."""
+    """What the bucket needs: the policy of the queue, the notification; ``queue_url`` once it is made.
+
+    Both are what is ours: where the queue has a policy, or the bucket notifications, they are merged into those.
+    """
 
     bucket: str
     queue: str
@@ -29,10 +32,12 @@ class Connection:
 
 def plan_of(uri: str, queue: str | None, region: str) -> Connection:
     """What would be made; asks nobody. Raises `ConfigError` for what is no bucket."""
+    from s3_to_milvus.adapters.events.sqs_setup import merged_policy, queue_arn
+
     setup = _setup(uri, queue)
-    arn = f"arn:aws:sqs:{region or 'REGION'}:{_ACCOUNT}:{setup.queue}"
+    arn = queue_arn(region or "REGION", _ACCOUNT, setup.queue)
     rule = {"QueueConfigurations": [setup.rule(arn)]}
-    return Connection(setup.bucket, setup.queue, setup.policy(arn, _ACCOUNT), rule)
+    return Connection(setup.bucket, setup.queue, merged_policy(setup, arn, ""), rule)
 
 
 def connect(settings: Settings, uri: str, queue: str | None) -> Connection:
@@ -54,13 +59,17 @@ def connect(settings: Settings, uri: str, queue: str | None) -> Connection:
 
 
 def _setup(uri: str, queue: str | None) -> Any:
-    from s3_to_milvus.adapters.events.sqs_setup import QueueSetup
+    from s3_to_milvus.adapters.events.sqs_setup import QueueSetup, queue_name
 
     address = parse_address(uri)
     if address.kind != S3:
         raise ConfigError(f"{uri} is no bucket.", hint="Name one: s3://bucket/prefix.")
-    name = queue or re.sub(r"[^A-Za-z0-9_-]", "-", f"s3-to-milvus-{address.place}")[:75]
-    return QueueSetup(address.place, address.prefix, name)
+    if queue and not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", queue):
+        raise ConfigError(
+            f"{queue!r} can't be the name of a queue: at most 80 letters, digits, hyphens and underscores.",
+            hint="S3 sends to no FIFO queue.",
+        )
+    return QueueSetup(address.place, address.prefix, queue or queue_name(address.place))
 
 
 def make_notion_database(settings: Settings, page: str) -> str:

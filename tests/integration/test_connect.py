@@ -59,7 +59,7 @@ def test_without_apply_it_only_prints() -> None:
     assert found["queue_url"] == ""
     assert found["policy"]["Statement"][0]["Condition"]["ArnEquals"] == {"aws:SourceArn": "arn:aws:s3:::docs"}
     (rule,) = found["notification"]["QueueConfigurations"]
-    assert rule["Filter"]["Key"]["FilterRules"] == [{"Name": "prefix", "Value": "인사/"}]
+    assert rule["Filter"]["Key"]["FilterRules"] == [{"Name": "prefix", "Value": "%EC%9D%B8%EC%82%AC/"}]
     assert CliRunner().invoke(main, ["connect", "/tmp"]).exit_code == 2
 
 
@@ -91,6 +91,32 @@ def test_what_it_makes_works_and_keeps_what_was_there(server: Ministack, clients
     attributes = sqs.get_queue_attributes(QueueUrl=first["queue_url"], AttributeNames=["All"])["Attributes"]
     assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == 20
     assert "aws:SourceArn" in attributes["Policy"]
+
+
+def _statements(sqs: Any, url: str) -> list[dict[str, Any]]:
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    statements: list[dict[str, Any]] = json.loads(found)["Statement"]
+    return statements
+
+
+def test_several_buckets_share_a_queue_with_whoever_sends_to_it(clients: tuple[Any, Any]) -> None:
+    s3, sqs = clients
+    url = sqs.create_queue(QueueName="shared")["QueueUrl"]
+    theirs = {"Sid": "topic", "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:*"}
+    older = {**theirs, "Sid": "S3MaySend", "Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:s3:::alpha"}}}
+    policy = {"Version": "2012-10-17", "Statement": [theirs, older]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+    for bucket in ("alpha", "beta"):
+        s3.create_bucket(Bucket=bucket)
+        assert _run(f"s3://{bucket}", "--queue", "shared", "--apply")["queue_url"] == url
+    made = _statements(sqs, url)
+    assert made[0] == theirs
+    assert [each["Condition"]["ArnEquals"]["aws:SourceArn"] for each in made[1:]] == [
+        "arn:aws:s3:::alpha",
+        "arn:aws:s3:::beta",
+    ]
+    _run("s3://alpha", "--queue", "shared", "--apply")
+    assert _statements(sqs, url) == made
 
 
 @pytest.mark.parametrize(("prefix", "is_refused"), [("", True), ("docs/", True), ("docs/a/", True), ("x/", False)])
