@@ -10,6 +10,13 @@ locals {
   bucket_arn         = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket_name}"
   alarm_actions      = var.alarm_topic_arn == "" ? [] : [var.alarm_topic_arn]
 
+  # S3 wants all but its "safe characters" encoded; EventBridge wants the prefix as it is.
+  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+  notification_prefix = join("", [
+    for part in regexall("[\\w!.*'()/-]+|[^\\w!.*'()/-]+", var.prefix) :
+    can(regex("^[\\w!.*'()/-]", part)) ? part : replace(urlencode(part), "~", "%7E")
+  ])
+
   sender     = var.use_event_bridge ? "events.amazonaws.com" : "s3.amazonaws.com"
   sender_arn = var.use_event_bridge ? aws_cloudwatch_event_rule.objects[0].arn : local.bucket_arn
 
@@ -103,7 +110,7 @@ resource "aws_s3_bucket_notification" "objects" {
     content {
       id            = var.name
       queue_arn     = queue.value
-      filter_prefix = var.prefix
+      filter_prefix = local.notification_prefix
       events = [
         "s3:ObjectCreated:*",
         "s3:ObjectRemoved:*",

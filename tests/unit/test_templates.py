@@ -1,5 +1,6 @@
 """The templates that deploy the Lambda: valid, and promising the same whatever they are deployed with."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from s3_to_milvus.adapters.events.sqs_setup import QueueSetup
 from tests.support.forwarding import FUNCTION, load_function
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -207,6 +209,32 @@ def test_notifications_of_the_bucket_are_replaced_only_when_asked_for(
     assert blocks["resource", "aws_s3_bucket_notification", "objects"]["count"].startswith(
         "var.manage_bucket_notification ?"
     )
+
+
+def test_prefixes_are_encoded_for_the_bucket_and_as_they_are_for_eventbridge(
+    template: Any, blocks: dict[tuple[str, ...], dict[str, Any]], tmp_path: Path
+) -> None:
+    (queue,) = blocks["resource", "aws_s3_bucket_notification", "objects"]["dynamic"]
+    assert queue["queue"]["content"][0]["filter_prefix"] == "local.notification_prefix"
+    assert "prefix = var.prefix" in blocks["resource", "aws_cloudwatch_event_rule", "objects"]["event_pattern"]
+    (pattern,) = _properties(template, "Rule")["EventPattern"]["detail"]["object"]["Fn::If"][1]["key"]
+    assert pattern == {"prefix": {"Ref": "Prefix"}}
+    program = shutil.which("terraform")
+    if program is None:
+        pytest.skip("terraform is not installed")
+    said = (DEPLOY / "terraform" / "main.tf").read_text(encoding="utf-8")
+    found = re.search(r"^  notification_prefix += (join\(.*?^  \]\))$", said, flags=re.DOTALL | re.MULTILINE)
+    assert found is not None
+    prefixes = ["", "a b/인사~1/", "year=2026/100%+1&/", "safe!-_.*'()/"]
+    text = found[1].replace("var.prefix", "each_prefix")
+    (tmp_path / "main.tf").write_text(
+        f"locals {{\n  found = [for each_prefix in {json.dumps(prefixes)} : {text}]\n}}\n", encoding="utf-8"
+    )
+    asked = "jsonencode(local.found)\n"
+    run = subprocess.run([program, "console"], cwd=tmp_path, input=asked, capture_output=True, text=True, check=True)
+    rules = [QueueSetup("docs", prefix, "q").rule("arn").get("Filter") for prefix in prefixes]
+    wanted = [rule["Key"]["FilterRules"][0]["Value"] if rule else "" for rule in rules]
+    assert json.loads(json.loads(run.stdout)) == wanted
 
 
 def test_every_variable_is_used_and_every_parameter(
