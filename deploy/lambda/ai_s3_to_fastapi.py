@@ -11,7 +11,8 @@ Environment:
     S2M_SECRET_ARN      the same from Secrets Manager: the text itself, or JSON with one value.
     S2M_API_KEY         sent as ``Authorization: Bearer``, over HTTPS only.
     S2M_FORMAT          ``raw`` (default): the notification as it came, to ``/events``; ``original``: for each object
-                        ``{bucket_name, file_key, event_type}``, to ``/process_s3_event``.
+                        ``{bucket_name, file_key, event_type}``, to ``/process_s3_event``: ``delete`` for what is
+                        gone, ``upload`` for all else that is worth a look, such as a restored object.
     S2M_PATH            another path than that.
     S2M_PREFIX_FILTER   only keys below a folder below this prefix: ``Milvus/`` takes ``Milvus/rules/a.pdf``.
     S2M_TIMEOUT_S       how long the service may take for one answer (10).
@@ -32,8 +33,17 @@ from urllib.parse import unquote_plus, urlsplit
 __all__ = ["ForwardingError", "lambda_handler"]
 
 _PATHS = {"raw": "/events", "original": "/process_s3_event"}
-_TYPES = {"ObjectCreated": "upload", "ObjectRemoved": "delete", "LifecycleExpiration": "delete"}
-_BRIDGE_TYPES = {"Object Created": "upload", "Object Deleted": "delete"}
+# Families of events, and single ones. What is restored can be read again; what was lost must be looked at.
+_TYPES = {
+    "ObjectCreated": "upload",
+    "ObjectRemoved": "delete",
+    "LifecycleExpiration": "delete",
+    "ObjectRestore:Completed": "upload",
+    "ReducedRedundancyLostObject": "upload",
+}
+_BRIDGE_TYPES = {"Object Created": "upload", "Object Deleted": "delete", "Object Restore Completed": "upload"}
+# Reasons that lie in one body: the service may well take the next.
+_OF_ONE_BODY = ("status", "too_large")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _MAX_WRAPPINGS = 8
 _MAX_ANSWER_BYTES = 65_536
@@ -92,11 +102,25 @@ def _is_taken(service: "_Service", message: Mapping[str, Any]) -> bool:
 
 
 def _forward(service: "_Service", body: str) -> int:
-    """Send a body as the options say; how many requests that took. Raises `ForwardingError`."""
-    options = service.options
-    bodies = _original(body, options.prefix) if options.format == "original" else _raw(body, options.prefix)
+    """Send a body as the options say; how many requests that took.
+
+    Raises `ForwardingError` for what is not taken, after all that is: nothing good waits for what is bad. AWS repeats
+    the whole body then, the good of it too.
+    """
+    options, error = service.options, None
+    if options.format == "original":
+        bodies, error = _original(body, options.prefix)
+    else:
+        bodies = _raw(body, options.prefix)
     for each in bodies:
-        service.post(each.encode("utf-8", "surrogatepass"))
+        try:
+            service.post(each.encode("utf-8", "surrogatepass"))
+        except ForwardingError as refused:
+            if refused.reason not in _OF_ONE_BODY:
+                raise
+            error = error or refused
+    if error is not None:
+        raise error
     return len(bodies)
 
 
@@ -115,38 +139,50 @@ def _raw(body: str, prefix: str) -> list[str]:
     return [body]
 
 
-def _original(body: str, prefix: str) -> list[str]:
-    """A body of the original kind for each object that was put or deleted. Raises `ForwardingError`."""
+def _original(body: str, prefix: str) -> tuple[list[str], ForwardingError | None]:
+    """Bodies of the original kind, and what is wrong with records that can't be said so.
+
+    Raises `ForwardingError` where it is no notification at all.
+    """
     inner = _opened(body)
     if not isinstance(inner, dict):
         raise ForwardingError("no_notification")
     if inner.get("Event") == "s3:TestEvent":
-        return []
+        return [], None
     records = inner.get("Records", [inner] if "detail" in inner else None)
     if not isinstance(records, list):
         raise ForwardingError("no_notification")
-    return [
-        json.dumps({"bucket_name": bucket, "file_key": key, "event_type": kind}, ensure_ascii=False)
-        for bucket, key, kind in map(_object, records)
-        if kind and not key.endswith("/") and _is_wanted([key], prefix)
-    ]
+    bodies, error = [], None
+    for record in records:
+        try:
+            bodies += _originals(record, prefix)
+        except ForwardingError as refused:
+            error = error or refused
+    return bodies, error
 
 
-def _object(record: Any) -> tuple[str, str, str]:
-    """Bucket, key, and what happened (empty: nothing that counts). Raises `ForwardingError`."""
+def _originals(record: Any, prefix: str) -> list[str]:
+    """A body for each key that a record may mean; [] where nothing happened that counts. Raises `ForwardingError`."""
     try:
         if "detail" in record:
             bucket, kind = record["detail"]["bucket"]["name"], _BRIDGE_TYPES.get(record["detail-type"], "")
         else:
-            family = str(record["eventName"]).removeprefix("s3:").partition(":")[0]
-            bucket, kind = record["s3"]["bucket"]["name"], _TYPES.get(family, "")
-        return str(bucket), _keys(record)[-1], kind
-    except (KeyError, TypeError, IndexError) as error:
+            name = str(record["eventName"]).removeprefix("s3:")
+            bucket, kind = record["s3"]["bucket"]["name"], _TYPES.get(name) or _TYPES.get(name.partition(":")[0], "")
+    except (KeyError, TypeError) as error:
         raise ForwardingError("no_notification") from error
+    keys = _keys(record)
+    if not keys:
+        raise ForwardingError("no_notification")
+    return [
+        json.dumps({"bucket_name": str(bucket), "file_key": key, "event_type": kind}, ensure_ascii=False)
+        for key in keys
+        if kind and not key.endswith("/") and _is_wanted([key], prefix)
+    ]
 
 
 def _keys(record: Any) -> list[str]:
-    """What the key may be, the likeliest last; [] where there is none.
+    """What the key may be; [] where there is none.
 
     S3 encodes keys as in a form, EventBridge and Ceph do not; of other servers we do not know.
     """
@@ -159,7 +195,7 @@ def _keys(record: Any) -> list[str]:
     if source == "ceph:s3":
         return [key]
     decoded = unquote_plus(key)
-    return [decoded] if source in ("aws:s3", "minio:s3") else [key, decoded]
+    return [decoded] if source in ("aws:s3", "minio:s3") else list(dict.fromkeys((key, decoded)))
 
 
 def _is_wanted(keys: list[str], prefix: str) -> bool:

@@ -36,7 +36,7 @@ from tests.support.forwarding import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRET = "runtime-secret"
+SECRET = "runtime-secret of these tests"
 ANSWER_S = 30.0
 
 if importlib.util.find_spec("awslambdaric") is None:
@@ -230,7 +230,10 @@ def _real_service(folder: Path, **settings: str) -> Iterator[str]:
 
 
 def test_the_service_takes_what_the_function_signs(tmp_path: Path) -> None:
-    secrets = {"S2M_AUTH__MODE": "required", "S2M_AUTH__EVENT_SECRETS": json.dumps(["older", SECRET])}
+    secrets = {
+        "S2M_AUTH__MODE": "required",
+        "S2M_AUTH__EVENT_SECRETS": json.dumps(["an older secret of tests", SECRET]),
+    }
     batch = sqs_batch(text({"Records": [record(KOREAN)]}), TEST_MESSAGE, "no json")
     names = [{"itemIdentifier": f"m{number}"} for number in range(3)]
     with _real_service(tmp_path, **secrets) as url:

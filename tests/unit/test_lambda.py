@@ -168,7 +168,7 @@ def test_an_odd_message_does_not_take_the_others_with_it(service: ReceivingServi
 def test_the_signature_is_what_the_service_wants(service: ReceivingService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S2M_SECRET", SECRET)
     handled(sqs_batch(*BODIES))
-    settings = AuthSettings.model_validate({"event_secrets": ["older", SECRET]})
+    settings = AuthSettings.model_validate({"event_secrets": ["an older secret of tests", SECRET]})
     access = Access(settings, MemoryLedger(), "token", is_public=True)
     assert len(service.received) == len(BODIES)
     for each in service.received:
@@ -222,18 +222,24 @@ def test_services_of_the_original_kind_get_a_request_for_each_object(
         record("b.txt", "ObjectRemoved:DeleteMarkerCreated"),
         record("c.txt", "LifecycleExpiration:Delete"),
         record("d.txt", "ObjectRestore:Completed"),
+        record("e.txt", "s3:ReducedRedundancyLostObject"),
+        record("f.txt", "ObjectRestore:Post"),
         record("100%+1.txt", "s3:ObjectCreated:Copy", "ceph:s3"),
     ]
     assert failed(sqs_batch(text({"Records": records}), text(in_sns(text({"Records": records[:1]}))))) == []
     assert handled(bridge_event("a+b%20.txt", "Object Deleted")) == {"requests": 1}
     assert handled(bridge_event("a.txt", "Object Tags Added")) == {"requests": 0}
+    assert handled(bridge_event(KOREAN, "Object Restore Completed")) == {"requests": 1}
     assert sent(service) == [
         _original(KOREAN, "upload"),
         _original("b.txt", "delete"),
         _original("c.txt", "delete"),
+        _original("d.txt", "upload"),
+        _original("e.txt", "upload"),
         _original("100%+1.txt", "upload"),
         _original(KOREAN, "upload"),
         _original("a+b%20.txt", "delete"),
+        _original(KOREAN, "upload"),
     ]
     assert {each.path for each in service.received} == {"/process_s3_event"}
 
@@ -247,6 +253,51 @@ def test_what_can_not_be_said_in_the_original_way_is_not_lost(
     assert service.received == []
     service.statuses = [202, 503]
     assert failed(sqs_batch(text({"Records": [record("a.txt"), record("b.txt")]}), BODIES[2])) == ["m0"]
+
+
+def test_a_key_that_may_be_either_is_sent_as_both(service: ReceivingService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S2M_FORMAT", "original")
+    either, plain = record("x.txt", source="other:s3"), record("x.txt", source="other:s3")
+    either["s3"]["object"]["key"] = "a+b.pdf"
+    assert failed(sqs_batch(text({"Records": [either, plain]}))) == []
+    assert sent(service) == [_original(key, "upload") for key in ("a+b.pdf", "a b.pdf", "x.txt")]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_good_does_not_wait_for_what_is_bad(
+    service: ReceivingService, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    monkeypatch.setenv("S2M_FORMAT", "original")
+    bad = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "docs"}}}
+    records = [bad, record("a.txt"), record("b.txt")] if first else [record("a.txt"), record("b.txt"), bad]
+    assert failed(sqs_batch(text({"Records": records}), text(bridge_event("c.txt")))) == ["m0"]
+    assert sent(service) == [_original(key, "upload") for key in ("a.txt", "b.txt", "c.txt")]
+    with pytest.raises(Exception, match=r"^no_notification$"):
+        handled({"Records": records})
+    assert len(service.received) == 5
+
+
+def test_a_record_that_the_service_refuses_does_not_hold_up_the_next(
+    service: ReceivingService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S2M_FORMAT", "original")
+    monkeypatch.setenv("S2M_MAX_BODY_BYTES", "100")
+    records = [record("a.txt"), record("long" * 30), record("b.txt")]
+    service.statuses = [422]
+    with pytest.raises(Exception, match=r"^status 422$"):
+        handled({"Records": records})
+    assert sent(service) == [_original(key, "upload") for key in ("a.txt", "b.txt")]
+
+
+def test_a_service_that_is_away_is_asked_once_for_a_message(
+    service: ReceivingService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S2M_FORMAT", "original")
+    monkeypatch.setenv("S2M_TIMEOUT_S", "0.6")
+    service.delay_s = 1.5
+    with pytest.raises(Exception, match=r"^timeout$"):
+        handled({"Records": [record("a.txt"), record("b.txt")]})
+    assert len(service.received) == 1
 
 
 def test_a_prefix_leaves_out_what_lies_elsewhere(service: ReceivingService, monkeypatch: pytest.MonkeyPatch) -> None:
