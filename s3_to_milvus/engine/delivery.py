@@ -19,32 +19,49 @@ _PATIENCE = 3
 class Delivery:
     """One thread at a time. ``warn`` is told what people should know, and an empty text once all is well.
 
-    A journal that fails gets the entries later. One that refuses what it is given (`PermanentError`) gets them one by
-    one: those it refuses are parked for ten minutes, and hold no other. Several refused in a row look like a journal
-    that takes nothing: the rest waits too, but not so long, so that the next time it is tried without them.
+    A journal that fails is asked again after half a minute, or when it said, and meanwhile nothing of the outbox moves:
+    so the order stays. One that refuses what it is given (`PermanentError`) gets it one by one: those it refuses are
+    parked for ten minutes, and hold no other. Several refused in a row look like a journal that takes nothing: the rest
+    of them waits too, but not so long, so that the next time it is tried without them.
     """
 
     def __init__(self, ledger: Ledger, clock: Clock, journal: Journal, warn: Callable[[str], None]) -> None:
         self._ledger, self._clock, self._journal, self._warn = ledger, clock, journal, warn
         self._parked: dict[int, str] = {}
         self._trouble = ""
+        self._held_from = self._held_until = 0.0
 
     def step(self) -> float:
         """Deliver what is due; the seconds until the next step."""
-        entries: Sequence[JournalEntry] = self._ledger.outbox(self._clock.now(), _BATCH)
-        if not entries:
+        if wait_s := self._wait_s():
+            return wait_s
+        due: Sequence[JournalEntry] = self._ledger.outbox(self._clock.now(), _BATCH)
+        if not due:
             return _IDLE_S
+        self._deliver([entry for entry in due if entry.id not in self._parked] or due)
+        self._tell()
+        return self._wait_s()
+
+    def _wait_s(self) -> float:
+        """How long the journal is left alone yet. A clock that was set back ends it."""
+        now = self._clock.now()
+        return self._held_until - now if self._held_from <= now < self._held_until else 0.0
+
+    def _deliver(self, entries: Sequence[JournalEntry]) -> None:
         in_a_row = 0
         while error := self._failure_of(entries):
-            if isinstance(error, PermanentError) and in_a_row < _PATIENCE:
+            if isinstance(error, PermanentError):
+                if in_a_row == _PATIENCE:
+                    self._failed(entries, error)
+                    self._ledger.outbox_later([entry.id for entry in entries], self._clock.now() + _LATER_S)
+                    return
                 entries, is_first, error = self._past_refused(entries)
                 in_a_row = in_a_row + 1 if is_first else 1
                 if error is None:
                     continue
-            self._later(entries, error)
-            break
-        self._tell()
-        return 0.0
+            self._failed(entries, error)
+            self._hold(error)
+            return
 
     def _past_refused(self, entries: Sequence[JournalEntry]) -> tuple[Sequence[JournalEntry], bool, Exception | None]:
         """Deliver one by one until one is refused, and park it.
@@ -81,11 +98,15 @@ class Delivery:
         self._parked[entry.id] = _told(error)
         self._ledger.outbox_later([entry.id], self._clock.now() + _PARKED_S)
 
-    def _later(self, entries: Sequence[JournalEntry], error: Exception) -> None:
+    def _hold(self, error: Exception) -> None:
+        asked_s = getattr(error, "retry_after_s", None) or 0.0
+        self._held_from = self._clock.now()
+        self._held_until = self._held_from + max(_LATER_S, asked_s)
+
+    def _failed(self, entries: Sequence[JournalEntry], error: Exception) -> None:
         facts = {"code": getattr(error, "code", "defect"), "message": _told(error), "entries": len(entries)}
         log.warning("journal.failed", kind=self._journal.kind, error=type(error).__name__, **facts)
         self._trouble = _told(error)
-        self._ledger.outbox_later([entry.id for entry in entries], self._clock.now() + _LATER_S)
 
     def _tell(self) -> None:
         kind, count = self._journal.kind, len(self._parked)

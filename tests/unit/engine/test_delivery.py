@@ -11,7 +11,7 @@ from structlog.typing import EventDict
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import JournalEntry
 from s3_to_milvus.engine.delivery import Delivery
-from s3_to_milvus.errors import ConfigError, Rejected, Unauthorized, Unavailable
+from s3_to_milvus.errors import ConfigError, RateLimited, Rejected, Unauthorized, Unavailable
 from s3_to_milvus.testing.fakes.clock import FakeClock
 from s3_to_milvus.testing.fakes.ledger import MemoryLedger
 
@@ -28,6 +28,7 @@ class _Journal:
         self.refused, self.is_partial = set(refused), is_partial
         self.failure: Exception | None = None
         self.written: Counter[int] = Counter()
+        self.order: list[int] = []
         self.calls = 0
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
@@ -38,6 +39,7 @@ class _Journal:
         for entry in entries:
             if entry.id not in bad and (not bad or (self.is_partial and entry.id < [*bad, 9, 9][2])):
                 self.written[entry.id] = 1
+                self.order.append(entry.id)
         if bad:
             raise Rejected(f"{len(bad)} refused.", hint="Change the table.")
 
@@ -146,6 +148,60 @@ def test_any_other_failure_holds_all_for_a_while(failure: Exception, lines: list
     desk.journal.failure = None
     desk.after(31)
     assert (desk.left, desk.warning) == ([], "")
+
+
+def test_a_failure_keeps_the_order() -> None:
+    desk = _Desk(_Journal(), 250)
+    desk.journal.failure = Unavailable("away")
+    desk.run()
+    desk.journal.failure = None
+    assert (desk.journal.calls, desk.journal.order) == (1, [])
+    for _ in range(2):
+        desk.after(31)
+    assert desk.journal.order == list(range(1, 251))
+
+
+@pytest.mark.parametrize(
+    "failure", [Unavailable("away", retry_after_s=3_600), RateLimited("slow", retry_after_s=3_600)]
+)
+def test_it_comes_back_when_it_was_asked_to(failure: Exception) -> None:
+    desk = _Desk(_Journal(), 250)
+    desk.journal.failure = failure
+    desk.run()
+    assert desk.delivery.step() == pytest.approx(HOUR)
+    for _ in range(300):
+        desk.after(10)
+    assert desk.journal.calls == 1
+    desk.journal.failure = None
+    desk.after(601)
+    assert (desk.left, desk.warning) == ([], "")
+
+
+def test_a_short_wait_is_half_a_minute_nevertheless() -> None:
+    desk = _Desk(_Journal(), 5)
+    desk.journal.failure = Unavailable("away", retry_after_s=1)
+    desk.run()
+    desk.after(29)
+    assert desk.journal.calls == 1
+    desk.after(1.1)
+    assert desk.journal.calls == 2
+
+
+def test_a_clock_that_is_set_back_does_not_prolong_the_wait() -> None:
+    desk = _Desk(_Journal(), 5)
+    desk.journal.failure = Unavailable("away")
+    desk.run()
+    desk.clock.advance(-HOUR)
+    desk.after(31)
+    assert desk.journal.calls > 1
+
+
+def test_refused_ones_that_are_tried_again_hold_no_new_one() -> None:
+    """More of them than can be parked again before the first are due."""
+    desk = _Desk(_Journal(*range(1, 96)), 100)
+    for _ in range(40):
+        desk.after(31)
+    assert desk.left == list(range(1, 96))
 
 
 def test_a_failure_between_refusals_keeps_what_was_not_written() -> None:
