@@ -1,6 +1,7 @@
 """Journal entries as lines of a chat: as few messages as they fit into, and none twice by this process."""
 
 import threading
+from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
@@ -72,7 +73,12 @@ class ChatLines:
             yield batch, text
 
     def _shown(self, text: str) -> str:
-        return self._escaped(_cut(" ".join(readable(text).splitlines()), self._length))
+        """A line of its own, as long as a message may be at most: cut before it is escaped, so through no escape."""
+        line = " ".join(readable(text).splitlines())
+        if len(shown := self._escaped(line)) <= self._length:
+            return shown
+        fitting = bisect_right(range(len(line)), self._length - 1, key=lambda end: len(self._escaped(line[:end]))) - 1
+        return f"{self._escaped(line[:fitting])}…"
 
 
 def _line(entry: JournalEntry) -> str:

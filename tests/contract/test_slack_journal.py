@@ -67,6 +67,15 @@ def test_no_text_is_markup(server: Receiver) -> None:
     assert told["mrkdwn"] is False
 
 
+def test_what_grows_by_being_escaped_fits_nevertheless(server: Receiver) -> None:
+    _journal(server).deliver([_entry(1, key="&" * 1_000, message="<" * 1_000), _entry(2, key="a" * 990 + "&" * 600)])
+    texts = _texts(server)
+    assert max(map(len, texts)) <= 4_000
+    assert sum(text.count("\n") + 1 for text in texts) == 2
+    assert re.sub("&(amp|lt);", "", texts[0]) == "failed: bucket/…"
+    assert re.fullmatch("failed: bucket/a{990}(&amp;)+…", texts[1])
+
+
 def test_a_hundred_failures_are_few_messages(server: Receiver) -> None:
     _journal(server).deliver([_entry(number, message="x" * 2_000) for number in range(100)])
     assert len(server.taken) <= 12
