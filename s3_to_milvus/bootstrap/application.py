@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
 from s3_to_milvus.bootstrap.datalock import DataLock
 from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each, sns_messages
 from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
-from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, S3, entry_for, parse_address
+from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, S3, Address, entry_for, parse_address
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import Parts
@@ -75,6 +76,7 @@ class Application:
         )
         self.mirror = Mirror(parts, self._open_bucket)
         self._folders: dict[str, Path] = {}
+        self._opening = threading.Lock()
         self.sources: list[SourceEntry] = []
         self._open_sources(sources)
         self.hints = Hints(ledger, clock, decode_each, self.mirror.take)
@@ -102,14 +104,19 @@ class Application:
                 f"The folder {address.place} lies in the data folder {self.settings.data_dir}.",
                 hint="Mirror another folder, or move the data with S2M_DATA_DIR.",
             )
+        with self._opening:
+            return self._open(address)
+
+    def _open(self, address: Address) -> SourceEntry:
         ledger = self.mirror.parts.ledger
         entry = entry_for(address, ledger.sources())
+        # The scope first: a store without one is mirrored wholly.
+        if entry.prefix not in self._scopes.setdefault(entry.name, [entry.prefix]):
+            self._scopes[entry.name].append(entry.prefix)
         if entry.name not in self._stores:
             self._stores[entry.name] = self._chosen.store(address, entry.name)
         if address.kind == FOLDER:
             self._folders[entry.name] = Path(address.place)
-        if entry.prefix not in self._scopes.setdefault(entry.name, []):
-            self._scopes[entry.name].append(entry.prefix)
         ledger.put_source(entry)
         if all(entry.uri != each.uri for each in self.sources):
             self.sources.append(entry)
@@ -132,7 +139,7 @@ class Application:
         self._named = NamedBuckets(self._list_bucket, self.open_source) if ANY_BUCKET in sources else None
         self._limited = {address.place for address in map(parse_address, _named_in(sources)) if address.kind == S3}
         known = self.mirror.parts.ledger.sources() if self._named else []
-        named = [entry.uri for entry in known if entry.uri.startswith("s3://")]
+        named = [entry.uri for entry in known if entry.is_bucket and entry.name not in self._limited]
         for uri in [*_named_in(sources), *named]:
             self.open_source(uri)
 

@@ -50,14 +50,13 @@ class NamedBuckets:
             return "No bucket can have such a name."
         with self._lock:
             again_at, error = self._known.get(bucket, (0.0, None))
-            if error is None or self._clock() >= again_at:
-                error = self._try(bucket)
-            if isinstance(error, TransientError) and not isinstance(error, NoSuchBucket):
-                raise error
-            return "" if error is None else error.message
+        if error is None or self._clock() >= again_at:
+            error = self._try(bucket)
+        if isinstance(error, TransientError) and not isinstance(error, NoSuchBucket):
+            raise error
+        return "" if error is None else error.message
 
     def _try(self, bucket: str) -> S3ToMilvusError | None:
-        self._known.pop(bucket, None)
         try:
             self._check(bucket)
         except (NoSuchBucket, Forbidden, ConfigError, PermanentError) as error:
@@ -68,10 +67,14 @@ class NamedBuckets:
             told = Unavailable(f"{bucket} can't be looked at: {error.message}", hint=error.hint)
             return self._remember(bucket, told, _PAUSE_S)
         self._open_source(f"s3://{bucket}")
+        with self._lock:
+            self._known.pop(bucket, None)
         return None
 
     def _remember(self, bucket: str, error: S3ToMilvusError, seconds: float) -> S3ToMilvusError:
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[bucket] = (self._clock() + seconds, error)
+        with self._lock:
+            self._known.pop(bucket, None)
+            self._known[bucket] = (self._clock() + seconds, error)
+            while len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]  # the oldest
         return error

@@ -18,9 +18,9 @@ class Role(IntEnum):
     VIEWER = 2
     """Search and read."""
     OPERATOR = 3
-    """Sync, retry, check, replay."""
+    """Sync, retry, check, repair, replay: nothing that the bucket does not say."""
     ADMIN = 4
-    """Everything, repairs and keys, too."""
+    """Everything, keys and new sources, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,24 @@ from dataclasses import dataclass, field
 
 from s3_to_milvus.domain.objects import ObjectEvent
 
-__all__ = ["MAX_BODY_CHARS", "MAX_QUARANTINED", "TICKET_S", "Decoded", "QuarantinedBody", "Refused"]
+__all__ = [
+    "MAX_BODY_CHARS",
+    "MAX_QUARANTINED",
+    "MAX_QUARANTINED_CHARS",
+    "TICKET_S",
+    "Decoded",
+    "QuarantinedBody",
+    "Refused",
+]
 
-MAX_BODY_CHARS = 262_144
-"""Longer bodies are cut (a message of SQS has at most 256 KiB)."""
+MAX_BODY_CHARS = 1_048_576
+"""Longer bodies are cut (no door takes more, and a message of SQS has at most as much)."""
 
 MAX_QUARANTINED = 10_000
 """Beyond that the oldest are forgotten."""
+
+MAX_QUARANTINED_CHARS = 64 * MAX_BODY_CHARS
+"""Of all bodies together; beyond that the oldest are forgotten, too."""
 
 
 TICKET_S = 30 * 86_400.0

@@ -98,6 +98,7 @@ class Collections:
         return known | {self.spec_of(label).name}
 
     def _block(self, label: str, refused: SchemaMismatch) -> None:
+        self._verified.discard(label)
         self._blocked[label] = (self._parts.clock.now() + self._parts.config.retry.blocked_s / 2, refused)
 
     def _refuse_unfinished(self, spec: CollectionSpec) -> None:

@@ -1,18 +1,19 @@
 """Bodies of events as they come in by any door: decoded, taken, and what nobody understands put into quarantine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from s3_to_milvus.domain.objects import ObjectEvent
 from s3_to_milvus.domain.quarantine import Decoded, QuarantinedBody, Refused
 from s3_to_milvus.engine.intake import Taken
 from s3_to_milvus.engine.observe import EVENTS, log
+from s3_to_milvus.errors import TransientError
 from s3_to_milvus.ports import Clock, Ledger
 
 __all__ = ["Hints", "Replayed"]
 
 
-_PAGE = 1_000
+_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +47,42 @@ class Hints:
         EVENTS.labels("quarantined").inc(len(refused))
         log.warning("events.quarantined", source=source, count=len(refused), reason=refused[0].reason)
 
-    def chosen(self, ids: Sequence[int] | None) -> list[QuarantinedBody]:
-        """The bodies in quarantine with these ids (None: all)."""
-        found: list[QuarantinedBody] = []
-        while page := self._ledger.quarantined(found[-1].id if found else 0, _PAGE):
-            found += page
-        return [each for each in found if ids is None or each.id in ids]
+    def chosen(self, ids: Sequence[int] | None) -> Iterator[QuarantinedBody]:
+        """The bodies in quarantine with these ids (None: all), some at a time: each may be a megabyte."""
+        if ids is not None:
+            for each in sorted(set(ids)):
+                yield from (found for found in self._ledger.quarantined(each - 1, 1) if found.id == each)
+            return
+        page = self._ledger.quarantined(0, _PAGE)
+        while page:
+            yield from page
+            page = self._ledger.quarantined(page[-1].id, _PAGE)
 
     def drop(self, ids: Sequence[int] | None) -> Replayed:
         """Forget these (None: all)."""
-        self._ledger.unquarantine([each.id for each in self.chosen(ids)])
-        return Replayed(0, len(self.chosen(None)))
+        self._ledger.unquarantine(list(ids) if ids is not None else [each.id for each in self.chosen(None)])
+        return Replayed(0, sum(1 for _ in self.chosen(None)))
 
     def replay(self, ids: Sequence[int] | None) -> Replayed:
-        """Decode these (None: all) once more, take what is understood now, and forget it; the others stay."""
-        bodies = self.chosen(ids)
-        understood: list[int] = []
-        events: list[ObjectEvent] = []
-        for each in bodies:
+        """Decode these (None: all) once more, take what is understood now, and forget it; the others stay.
+
+        Raises what taking raises where nothing could be taken at all.
+        """
+        taken = left = 0
+        failure: TransientError | None = None
+        for each in self.chosen(ids):
             found = self.decode(each.body)
-            if not found.refused:
-                understood.append(each.id)
-                events += found.events
-        if events:
-            self._take(events)
-        self._ledger.unquarantine(understood)
-        return Replayed(len(understood), len(bodies) - len(understood))
+            try:
+                if found.events and not found.refused:
+                    self._take(found.events)
+            except TransientError as error:
+                failure = error
+            else:
+                if not found.refused:
+                    self._ledger.unquarantine([each.id])
+                    taken += 1
+                    continue
+            left += 1
+        if failure is not None and not taken:
+            raise failure
+        return Replayed(taken, left)

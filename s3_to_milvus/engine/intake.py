@@ -1,14 +1,17 @@
 """Takes events in: is the object ours? Then mark it dirty, commit, and only then say yes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from s3_to_milvus.domain.objects import Lane, ObjectEvent, ObjectRef, sort_key
 from s3_to_milvus.domain.routing import route_of
 from s3_to_milvus.engine.observe import EVENTS
 from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.errors import RateLimited
 
 __all__ = ["Intake", "Taken"]
+
+_MOST_LOOKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +35,33 @@ class Intake:
         self._wake = wake
         self._open_bucket = open_bucket
 
-    def open_buckets(self, events: Sequence[ObjectEvent]) -> None:
-        """Open what these need, which may take seconds. Raises `TransientError` where a bucket can't be looked at."""
-        for event in events:
-            self._why_not(event.ref)
-
     def is_quick(self, events: Sequence[ObjectEvent]) -> bool:
-        """False where `take` may have to look at a bucket first."""
+        """False where `open_buckets` may have to look at a bucket before `take`."""
         return all(self._is_covered(event.ref) for event in events)
 
-    def take(self, events: Sequence[ObjectEvent], lane: Lane = Lane.LIVE) -> Taken:
+    def open_buckets(self, events: Sequence[ObjectEvent]) -> dict[str, str]:
+        """Open what these need, which may take seconds; by bucket, why that could not be done.
+
+        Raises `TransientError` where nobody can tell now, and for more buckets than are looked at for one sender.
+        """
+        refs = [event.ref for event in events]
+        wanted = dict.fromkeys(ref.bucket for ref in refs if self._is_routed(ref) and not self._is_covered(ref))
+        found = {bucket: self._open_bucket(bucket) for bucket in list(wanted)[:_MOST_LOOKS]}
+        if len(wanted) > _MOST_LOOKS:  # those that were looked at are known when the sender comes again
+            raise RateLimited("The events name many buckets that were not looked at yet.", retry_after_s=1.0)
+        return {bucket: reason for bucket, reason in found.items() if reason}
+
+    def take(
+        self, events: Sequence[ObjectEvent], lane: Lane = Lane.LIVE, reasons: Mapping[str, str] | None = None
+    ) -> Taken:
         """Durable when it returns. Unknown buckets and keys off every route are ignored, with the reason.
 
-        Raises `TransientError`, and takes nothing, where a bucket must be looked at first and can't be.
+        Looks at no bucket: call `open_buckets` before, and give its ``reasons``.
         """
         refs: dict[ObjectRef, None] = {}
         ignored = []
         for event in events:
-            reason = self._why_not(event.ref)
+            reason = self._why_not(event.ref, reasons or {})
             if reason:
                 ignored.append((event.ref, reason))
             else:
@@ -61,20 +73,20 @@ class Intake:
         EVENTS.labels("ignored").inc(len(ignored))
         return Taken(tuple(refs), tuple(ignored))
 
-    def _why_not(self, ref: ObjectRef) -> str:
+    def _why_not(self, ref: ObjectRef, reasons: Mapping[str, str]) -> str:
         if not _is_possible(ref):
             return "No store can hold such a key."
-        route = route_of(self._parts.routes, ref)
-        if route is None or route.is_ignored:
+        if not self._is_routed(ref):
             return "No route leads this key into a collection."
         if self._is_covered(ref):
             return ""
-        reason = self._open_bucket(ref.bucket)
-        if reason or self._is_covered(ref):
-            return reason
         if ref.bucket not in self._parts.stores:
-            return "No source of this service holds that bucket."
+            return reasons.get(ref.bucket) or "No source of this service holds that bucket."
         return "No source of this service covers that key."
+
+    def _is_routed(self, ref: ObjectRef) -> bool:
+        route = route_of(self._parts.routes, ref)
+        return _is_possible(ref) and route is not None and not route.is_ignored
 
     def _is_covered(self, ref: ObjectRef) -> bool:
         prefixes = self._parts.scopes.get(ref.bucket, ("",))

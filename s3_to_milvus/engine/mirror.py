@@ -78,8 +78,8 @@ class Mirror:
         self.parts.ledger.close()
 
     def take(self, events: Sequence[ObjectEvent]) -> Taken:
-        """See `Intake.take`."""
-        return self.intake.take(events)
+        """Take events in; see `Intake`. Raises `TransientError`, and takes nothing, where one can't be judged now."""
+        return self.intake.take(events, reasons=self.intake.open_buckets(events))
 
     def scan(self, source: SourceEntry, *, is_removal_confirmed: bool = False, prefix: str | None = None) -> ScanReport:
         """Scan a source (or one prefix of it) and let the workers run; does not wait for them."""

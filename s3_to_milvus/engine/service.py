@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from s3_to_milvus.domain.objects import ObjectEvent
+from s3_to_milvus.domain.objects import ObjectEvent, ObjectRef
 from s3_to_milvus.engine.delivery import Delivery
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.observe import OBJECTS, log
@@ -81,13 +81,13 @@ class Service:
             self.mirror.guards.pop(entry.uri, None)
 
     def emit(self, events: Sequence[ObjectEvent]) -> None:
-        """Take events of a source in; a key that ends in ``/`` says that anything below it may have changed."""
-        folders = [event.ref for event in events if event.ref.is_folder_name or not event.ref.key]
-        self.mirror.take([event for event in events if not event.ref.is_folder_name and event.ref.key])
+        """Take events of a source in. For a folder, a key that ends in ``/`` says that anything below may have changed;
+        in a bucket it is an object like any other."""
+        entries = {entry.name: entry for entry in self.sources if not entry.is_bucket}
+        folders = {event.ref: None for event in events if _is_folder(event.ref) and event.ref.bucket in entries}
+        self.mirror.take([event for event in events if event.ref not in folders])
         for ref in folders:
-            for entry in self.sources:
-                if entry.name == ref.bucket:
-                    self.scan_now(entry, ref.key or None)
+            self.scan_now(entries[ref.bucket], ref.key or None)
 
     def _spawn(self, name: str, step: Callable[[], float]) -> None:
         thread = threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
@@ -129,3 +129,7 @@ class Service:
             self.mirror.guards["journal"] = text
         else:
             self.mirror.guards.pop("journal", None)
+
+
+def _is_folder(ref: ObjectRef) -> bool:
+    return ref.is_folder_name or not ref.key

@@ -61,6 +61,11 @@ class SourceEntry:
     is_paused: bool = False
     last_scan_at: float | None = None
 
+    @property
+    def is_bucket(self) -> bool:
+        """False for a folder."""
+        return self.uri.startswith("s3://")
+
 
 class Ledger(Protocol):
     """The durable memory and queue. Every method is one transaction, committed when it returns.
@@ -203,7 +208,7 @@ class Ledger(Protocol):
 
     # what the doors keep
     def quarantine(self, bodies: Sequence[QuarantinedBody]) -> None:
-        """Keep bodies that nobody understands; the newest ``MAX_QUARANTINED`` of them."""
+        """Keep bodies that nobody understands; the newest ``MAX_QUARANTINED``, and about ``MAX_QUARANTINED_CHARS``."""
 
     def quarantined(self, after: int = 0, limit: int = 100) -> list[QuarantinedBody]:
         """Those with a greater id than ``after``, oldest first."""

@@ -52,7 +52,17 @@ def _topic(value: str) -> str:
 
 _TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:[a-z]{2}(-[a-z]+)+-[0-9]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _Topics = Annotated[tuple[Annotated[str, AfterValidator(_topic)], ...], BeforeValidator(_names)]
-_Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_many)]
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value().strip()) < _SECRET_CHARS:
+        raise ValueError(f"a secret has at least {_SECRET_CHARS} characters; `openssl rand -hex 32` makes one")
+    return value
+
+
+_SECRET_CHARS = 16
+_Passwords = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_many)]
+_Secrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_secret)], ...], BeforeValidator(_names)]
 
 
 def _absolute(value: object) -> object:
@@ -121,7 +131,7 @@ class ParsingSettings(BaseModel):
     """Most text of one document."""
     max_upload_mb: int = Field(default=100, ge=1, le=4_096)
     """Most of one file that is sent to `POST /upload_parse_document`."""
-    passwords: _Secrets = ()
+    passwords: _Passwords = ()
     """Tried for every file that asks for a password, after those of its route."""
 
 
@@ -171,7 +181,7 @@ class RouteSettings(BaseModel):
     """Leave these objects out."""
     parsers: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
     """What reads these documents, in this order; empty: as `parser.kind` says."""
-    passwords: _Secrets = ()
+    passwords: _Passwords = ()
     """Tried for files of this route that ask for a password."""
 
 

@@ -40,7 +40,7 @@ class Door:
         self.decode = decode
         self.jobs = Jobs()
         looked = application.mirror.intake
-        self.intake = Intake(application.mirror.take, looked.is_quick, looked.open_buckets)
+        self.intake = Intake(looked.take, looked.is_quick, looked.open_buckets)
         self.token = secrets.token_urlsafe(32)
         ledger = application.mirror.parts.ledger
         self.access = Access(application.settings.auth, ledger, self.token, is_public=is_public)

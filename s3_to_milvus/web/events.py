@@ -138,9 +138,9 @@ def _validation_code(content: bytes) -> str:
     if _HANDSHAKE.encode() not in content:
         return ""
     try:
-        first = json.loads(content)[0]
-        return str(first["data"]["validationCode"]) if first["eventType"] == _HANDSHAKE else ""
-    except (ValueError, LookupError, TypeError):
+        (only,) = json.loads(content)
+        return str(only["data"]["validationCode"]) if only["eventType"] == _HANDSHAKE else ""
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from s3_to_milvus.domain.access import Role
@@ -32,6 +33,7 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::\d*)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SNS = b"x-amz-sns-message-type"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -114,22 +116,27 @@ class Gate:
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
-        self._hear(scope)
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        allowed = self._allowed(scope["path"].removeprefix(scope.get("root_path", "")))
-        refusal = self._refusal(scope, headers, allowed)
-        if refusal is not None:
-            await self._heed(refusal, scope, headers)
-            await refusal(scope, receive, send_guarded)
-            return
         try:
-            await self.app(scope, _limited(receive, allowed), send_guarded)
+            await self._pass_on(scope, receive, send_guarded)
+        except ClientDisconnect:
+            return
         except Exception as error:
             log.exception("request.failed", method=scope["method"], error=type(error).__name__)
             if is_begun:
                 raise
             defect = problem(500, "defect", "Unexpected failure. This is a defect of s3-to-milvus.", "See the log.")
             await defect(scope, receive, send_guarded)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._hear(scope)
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        allowed = self._allowed(scope["path"].removeprefix(scope.get("root_path", "")))
+        refusal = self._refusal(scope, headers, allowed)
+        if refusal is None:
+            await self.app(scope, _limited(receive, allowed), send)
+            return
+        await self._heed(refusal, scope, headers)
+        await refusal(scope, receive, send)
 
     async def _heed(self, refusal: Problem, scope: Scope, headers: dict[bytes, str]) -> None:
         """Wait where a sender of events is refused too often; SNS shows a key only after it was asked for it."""
@@ -146,6 +153,8 @@ class Gate:
             self._heard(server[0], server[1])
 
     def _refusal(self, scope: Scope, headers: dict[bytes, str], allowed: int) -> Problem | None:
+        if _CONTROL.search(scope["path"]):  # a route's pattern may match before a line's end
+            return _refuse(HTTPStatus.BAD_REQUEST, "The path holds a control character.")
         length = headers.get(b"content-length", "0")
         if length.isdecimal() and int(length) > allowed:
             return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {allowed} bytes.")
@@ -164,8 +173,11 @@ def _refuse(status: HTTPStatus, detail: str) -> Problem:
 def _unless_allowed(access: Access, scope: Scope, headers: dict[bytes, str]) -> Problem | None:
     """None where the caller has the role that the request needs; signed events are checked by their door."""
     path = scope["path"].removeprefix(scope.get("root_path", ""))
-    role, needed = access.role_of(scope, headers), needed_role(scope["method"], path)
-    if needed is None or (role is not None and role >= needed):
+    needed = needed_role(scope["method"], path)
+    if needed is None:
+        return None
+    role = access.role_of(scope, headers)
+    if role is not None and role >= needed:
         return None
     is_signed = access.is_signed(headers) or ((scope["method"], path) == SNS_DOOR and access.is_by_sns(headers))
     if needed == Role.EVENTS and is_signed:

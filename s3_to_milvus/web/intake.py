@@ -1,7 +1,7 @@
 """Events from concurrent requests, taken in together: one commit of the ledger for all that came meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from s3_to_milvus.domain.objects import ObjectEvent
@@ -25,8 +25,9 @@ class Intake:
         self,
         take: Callable[[Sequence[ObjectEvent]], Taken],
         is_quick: Callable[[Sequence[ObjectEvent]], bool] = lambda events: True,
-        open_buckets: Callable[[Sequence[ObjectEvent]], None] = lambda events: None,
+        open_buckets: Callable[[Sequence[ObjectEvent]], Mapping[str, str]] = lambda events: {},
     ) -> None:
+        """``take`` looks at no bucket; ``open_buckets`` says by bucket why it could not be opened."""
         self._take = take
         self._is_quick = is_quick
         self._open_buckets = open_buckets
@@ -43,8 +44,7 @@ class Intake:
         too many are waiting.
         """
         loop = asyncio.get_running_loop()
-        if not self._is_quick(events):
-            await self._open(loop, events)
+        closed = {} if self._is_quick(events) else await self._open(loop, events)
         if len(self._waiting) >= _MOST_WAITING:
             raise RateLimited("Too many events at once.", retry_after_s=1.0)
         future: asyncio.Future[dict[object, str]] = loop.create_future()
@@ -52,19 +52,19 @@ class Intake:
         if self._task is None:
             self._task = loop.create_task(self._drain(loop))
         ignored = await future
-        return [ignored.get(event.ref, "") for event in events]
+        return [_reason(event, ignored, closed) for event in events]
 
     def close(self) -> None:
         """Take nothing more."""
         self._executor.shutdown(wait=False)
         self._opener.shutdown(wait=False, cancel_futures=True)
 
-    async def _open(self, loop: asyncio.AbstractEventLoop, events: Sequence[ObjectEvent]) -> None:
+    async def _open(self, loop: asyncio.AbstractEventLoop, events: Sequence[ObjectEvent]) -> Mapping[str, str]:
         if self._opening >= _MOST_OPENING:
             raise RateLimited("Too many events of buckets that were not looked at yet.", retry_after_s=5.0)
         self._opening += 1
         try:
-            await loop.run_in_executor(self._opener, self._open_buckets, events)
+            return await loop.run_in_executor(self._opener, self._open_buckets, events)
         finally:
             self._opening -= 1
 
@@ -93,3 +93,9 @@ class Intake:
         for _, future in batch:
             if not future.done():
                 future.set_result(ignored)
+
+
+def _reason(event: ObjectEvent, ignored: Mapping[object, str], closed: Mapping[str, str]) -> str:
+    """Why an event was ignored; why its bucket could not be opened tells more than that nobody holds it."""
+    reason = ignored.get(event.ref, "")
+    return closed.get(event.ref.bucket, reason) if reason else ""

@@ -218,6 +218,9 @@ def test_an_event_opens_its_bucket_but_never_more_than_the_settings_say(
             "line-nobody": "listing 'line-nobody': there is no such bucket",
         }
         until(lambda: "more/b.txt" in line.shown())
+    with open_line(f"{bucket.uri}/docs/", f"{another.uri}/docs/", "s3://*") as line:
+        assert line.mirror.take(events).refs == ()  # what the settings say is more than what was opened once
+    with open_line(f"{bucket.uri}/docs/", "s3://*") as line:
         assert [(hit.bucket, hit.key) for hit in line.hits("참나무")][:1] == [(another.name, "more/b.txt")]
         assert line.mirror.check(line.application.sources).is_ok
 

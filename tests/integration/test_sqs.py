@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,36 @@ def test_one_that_cannot_be_taken_now_does_not_keep_the_others(client: Any, queu
     source.run(emit, lambda: len(taken) == 2)
     assert taken == {"a.txt", "b.txt"}
     assert _left(client, queue) == 1
+
+
+def test_what_cannot_be_taken_yet_is_not_quarantined_each_time(
+    client: Any, queue: str, source: SqsEvents, refused: list[Refused]
+) -> None:
+    half = [json.loads(_body(ObjectRef("docs", "a.txt"))), {"odd": 1}]
+    client.send_message(QueueUrl=queue, MessageBody=json.dumps(half))
+    tries: list[int] = []
+
+    def emit(events: Sequence[ObjectEvent]) -> None:
+        tries.append(len(refused))
+        if len(tries) < 5:
+            raise Unavailable("Its bucket does not answer.")
+
+    until(lambda: _ran(source, emit) and len(tries) >= 5)
+    assert tries[:5] == [0] * 5
+    assert [json.loads(each.body) for each in refused] == [{"odd": 1}]
+
+
+def _ran(source: SqsEvents, emit: Any) -> bool:
+    """Until the first message is taken, or once."""
+    done: list[int] = []
+
+    def once(events: Sequence[ObjectEvent]) -> None:
+        done.append(1)
+        emit(events)
+
+    with suppress(Unavailable):
+        source.run(once, lambda: bool(done))
+    return True
 
 
 def test_a_queue_that_is_not_there_is_named(server: Ministack) -> None:

@@ -260,6 +260,43 @@ def test_what_changes_no_content_is_no_event(name: str) -> None:
     assert decode({"Records": [record("a.txt", name)]}) == []
 
 
+def test_a_bad_record_costs_the_others_nothing_and_is_kept_by_itself() -> None:
+    bad = [{"eventSource": "aws:s3"}, 7, {"eventSource": "aws:sqs"}, record("")]
+    found = decode_each({"Records": [record("a.pdf"), *bad, record("b.pdf")]})
+    assert [event.ref.key for event in found.events] == ["a.pdf", "b.pdf"]
+    assert [json.loads(each.body) for each in found.refused] == bad
+    assert keys({"Records": []}) == []
+    assert keys(record("c.pdf")) == ["c.pdf"]  # so that a record that was kept can be played again
+
+
+def test_many_bodies_are_all_taken_or_the_rest_is_kept() -> None:
+    whole = [{"bucket": "b", "key": str(number)} for number in range(40_000)]
+    assert len(decode_each(whole).events) == 40_000
+    found = decode_each([*whole, *whole])
+    assert (len(found.events), len(found.refused)) == (50_000, 1)
+    assert json.loads(found.refused[0].body) == [*whole, *whole]
+    junk = decode_each([0] * 1_000 + whole[:5])
+    assert (len(junk.events), [json.loads(each.body)[-1] for each in junk.refused]) == (5, [whole[4]])
+
+
+def test_azure_names_the_blob_that_was_renamed_and_is_quiet_while_it_is_written() -> None:
+    subject = "/blobServices/default/containers/docs/blobs/new.txt"
+    body = {"eventType": "Microsoft.Storage.BlobRenamed", "subject": subject}
+    source = "https://a.blob.core.windows.net/docs/%EC%98%9B%20a%2Bb.txt"
+    assert keys({**body, "data": {"sourceUrl": source}}) == ["new.txt", "옛 a+b.txt"]
+    assert keys({**body, "data": {}}) == keys({**body, "data": {"sourceUrl": 7}}) == ["new.txt"]
+    created = {"eventType": "Microsoft.Storage.BlobCreated", "subject": subject}
+    assert keys({**created, "data": {"api": "CreateFile"}}) == []
+    assert keys({**created, "data": {"api": "FlushWithClose"}}) == ["new.txt"]
+
+
+def test_a_cloud_event_may_carry_its_data_in_base64() -> None:
+    data = base64.b64encode(json.dumps({"bucket": "docs", "name": KOREAN}).encode()).decode()
+    event = {"specversion": "1.0", "type": "google.cloud.storage.object.v1.finalized", "data_base64": data}
+    assert keys(event) == [KOREAN]
+    assert decode_each({**event, "data_base64": "!"}).refused
+
+
 def test_wrappings_end_somewhere() -> None:
     body = "[]"
     for _ in range(12):

@@ -91,20 +91,17 @@ class SqsEvents:
         self, messages: list[dict[str, Any]], emit: Callable[[Sequence[ObjectEvent]], None]
     ) -> list[dict[str, Any]]:
         """Those that are durable now: all, or where that failed, those that are taken one by one."""
-        parts: list[Sequence[ObjectEvent]] = []
-        for message in messages:
-            found = self._decode(message.get("Body", ""))
-            self._keep(found.refused, self.kind)
-            parts.append(found.events)
+        found = [(message, self._decode(message.get("Body", ""))) for message in messages]
         try:
-            emit([event for part in parts for event in part])
+            emit([event for _, part in found for event in part.events])
         except TransientError as error:
-            taken = [message for message, part in zip(messages, parts, strict=True) if _is_taken(part, emit)]
-            if not taken:
+            found = [(message, part) for message, part in found if _is_taken(part.events, emit)]
+            if not found:
                 raise
-            log.warning("sqs.left", count=len(messages) - len(taken), code=error.code, message=error.message)
-            return taken
-        return messages
+            log.warning("sqs.left", count=len(messages) - len(found), code=error.code, message=error.message)
+        for _, part in found:
+            self._keep(part.refused, self.kind)
+        return [message for message, _ in found]
 
     def _receive(self, should_stop: Callable[[], bool]) -> list[dict[str, Any]]:
         """Up to ten messages. The wait is taken in pieces of a second, so that a stop need not wait for it."""

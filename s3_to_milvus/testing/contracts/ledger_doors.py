@@ -1,14 +1,24 @@
 """The contract of what the doors keep in the ledger: quarantine, tickets, access keys."""
 # ruff: noqa: D102 - a test's name is its docstring
 
+from collections.abc import Iterator
+
 import pytest
 
 from s3_to_milvus.domain.access import AccessKey, Role
-from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, TICKET_S, QuarantinedBody
+from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, MAX_QUARANTINED_CHARS, TICKET_S, QuarantinedBody
 from s3_to_milvus.ports import Ledger
 from s3_to_milvus.testing.contracts.ledger_tools import T
 
 __all__ = ["LedgerDoorsContract"]
+
+
+def _all_of(ledger: Ledger) -> Iterator[QuarantinedBody]:
+    """Everything in quarantine, a few at a time."""
+    page = ledger.quarantined(limit=10)
+    while page:
+        yield from page
+        page = ledger.quarantined(after=page[-1].id, limit=10)
 
 
 class LedgerDoorsContract:
@@ -43,6 +53,13 @@ class LedgerDoorsContract:
         ledger.quarantine([QuarantinedBody("가" * (MAX_BODY_CHARS + 5), "x" * 5_000, "http", T)])
         (found,) = ledger.quarantined()
         assert (len(found.body), len(found.reason)) == (MAX_BODY_CHARS, 1_000)
+
+    def test_long_bodies_in_quarantine_do_not_fill_the_disk(self, ledger: Ledger) -> None:
+        for number in range(100):
+            ledger.quarantine([QuarantinedBody("x" * MAX_BODY_CHARS, str(number), "http", T)])
+        found = [each.reason for each in _all_of(ledger)]
+        assert found == [str(number) for number in range(100)][-len(found) :]
+        assert MAX_QUARANTINED_CHARS * 0.9 <= len(found) * MAX_BODY_CHARS <= MAX_QUARANTINED_CHARS * 1.3
 
     def test_tickets_are_kept_until_they_are_dropped(self, ledger: Ledger) -> None:
         assert ledger.ticket("a") is None

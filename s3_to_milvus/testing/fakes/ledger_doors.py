@@ -5,7 +5,13 @@ from dataclasses import replace
 
 from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.limits import storable_text
-from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, MAX_QUARANTINED, TICKET_S, QuarantinedBody
+from s3_to_milvus.domain.quarantine import (
+    MAX_BODY_CHARS,
+    MAX_QUARANTINED,
+    MAX_QUARANTINED_CHARS,
+    TICKET_S,
+    QuarantinedBody,
+)
 from s3_to_milvus.testing.fakes.ledger_state import MemoryTables, locked
 
 __all__ = ["MemoryDoors"]
@@ -23,6 +29,8 @@ class MemoryDoors(MemoryTables):
             self.unread[self.last_unread] = replace(each, id=self.last_unread, body=body, reason=reason)
         for old in sorted(self.unread)[:-MAX_QUARANTINED]:
             del self.unread[old]
+        while sum(len(each.body) for each in self.unread.values()) > MAX_QUARANTINED_CHARS:
+            del self.unread[min(self.unread)]
 
     @locked
     def quarantined(self, after: int = 0, limit: int = 100) -> list[QuarantinedBody]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from starlette.testclient import TestClient
 
 from s3_to_milvus.domain.access import AccessKey, Role, digest_of
@@ -20,7 +20,7 @@ from tests.support.web import LOOPBACK, is_problem
 PUBLIC = "http://192.168.7.7:8510"
 KEYS = {role: f"s2m_key-of-{role.name.lower()}" for role in Role}
 EVENT = {"bucket_name": "docs", "file_key": "a.txt", "event_type": "upload"}
-SECRETS = ("old secret", "new secret")
+SECRETS = ("the old secret of tests", "the new secret of tests")
 
 
 @pytest.fixture
@@ -75,6 +75,20 @@ def test_each_call_needs_its_role(
             assert answer.status_code < 300, answer.text
         if path.endswith("/VIEWER") and answer.status_code < 300:
             break
+
+
+@pytest.mark.parametrize("end", ["%0A", "%0D%0A", "%00", "%C2%85", "%E2%80%A8"])
+@pytest.mark.parametrize("url", [PUBLIC, LOOPBACK])
+def test_a_path_is_what_it_seems(application: FakeApplication, end: str, url: str) -> None:
+    """The pattern of a route matches before the end of a line, too."""
+    with TestClient(create_app(application.as_real), base_url=url) as client:
+        headers = _bearer(Role.OPERATOR) if url == PUBLIC else {}
+        for answer in (
+            client.post(f"/api/v1/keys{end}", json={"name": "evil", "role": "admin"}, headers=headers),
+            client.get(f"/api/v1/keys{end}", headers=headers),
+        ):
+            assert is_problem(answer, 400, "bad_request")
+    assert "evil" not in [key.name for key in application.ledger.access_keys()]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/static/page.css"])
@@ -162,3 +176,23 @@ def test_signed_events_need_no_key(public: TestClient, path: str) -> None:
     for headers in forged:
         assert is_problem(public.post(path, content=body, headers=headers), 401, "unauthorized")
     assert is_problem(public.post("/api/v1/retry", json={"all": True}, headers=_signed(b"{}")), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("secret", ["", "   ", "short"])
+def test_a_secret_that_anybody_could_guess_is_refused_at_the_start(secret: str) -> None:
+    with pytest.raises(ValidationError, match="at least 16 characters"):
+        AuthSettings.model_validate({"event_secrets": ["the new secret of tests", secret]})
+    both = AuthSettings.model_validate({"event_secrets": "the old secret of tests, the new secret of tests"})
+    assert [each.get_secret_value() for each in both.event_secrets] == list(SECRETS)
+
+
+def test_a_ledger_that_fails_is_answered_with_a_problem_and_the_pulse_goes_on(
+    application: FakeApplication, public: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked() -> list[AccessKey]:
+        raise RuntimeError("disk I/O error")
+
+    monkeypatch.setattr(application.ledger, "access_keys", locked)
+    wrong = {"X-API-Key": "s2m_other"}
+    assert public.get("/healthz", headers=wrong).status_code == 200
+    assert is_problem(public.get("/api/v1/status", headers=wrong), 500, "defect")

@@ -1,12 +1,18 @@
 """``POST /events``: notifications of every cloud as they came; what nobody understands waits in quarantine."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from starlette.testclient import TestClient
 
 from s3_to_milvus.domain.access import AccessKey, Role, digest_of
+from s3_to_milvus.domain.objects import ObjectEvent
+from s3_to_milvus.domain.quarantine import QuarantinedBody
 from s3_to_milvus.domain.records import ObjectState
+from s3_to_milvus.engine.intake import Taken
+from s3_to_milvus.errors import Unavailable
 from tests.support.application import BUCKET, FakeApplication, until
 from tests.support.web import is_problem
 
@@ -81,6 +87,32 @@ def test_a_body_that_is_understood_later_is_taken_then(client: TestClient, appli
     assert client.post("/api/v1/quarantine/replay", json={"ids": [body["id"]]}).json() == {"taken": 1, "left": 0}
     until(lambda: len(application.ledger.objects(state=ObjectState.INDEXED)) == 3)
     assert client.get("/api/v1/quarantine").json()["bodies"] == []
+
+
+def test_one_body_that_cannot_be_taken_now_does_not_keep_the_others_in_quarantine(
+    client: TestClient, application: FakeApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [json.dumps(_record(key)) for key in ("one.txt", "refused.txt", "two.txt")]
+    application.ledger.quarantine([QuarantinedBody(body, "not known yet", "http", 1.0) for body in bodies])
+    take = application.mirror.take
+
+    def sometimes(events: Sequence[ObjectEvent]) -> Taken:
+        if any(event.ref.key == "refused.txt" for event in events):
+            raise Unavailable("Its bucket does not answer.")
+        return take(events)
+
+    monkeypatch.setattr(application.hints, "_take", sometimes)
+    assert client.post("/api/v1/quarantine/replay", json={}).json() == {"taken": 2, "left": 1}
+    assert is_problem(client.post("/api/v1/quarantine/replay", json={}), 503, "unavailable")
+
+
+def test_a_question_of_azure_beside_events_loses_none(client: TestClient) -> None:
+    question = {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "x"}}
+    created = {"eventType": "Microsoft.Storage.BlobCreated", "data": {}}
+    created["subject"] = f"/blobServices/default/containers/{BUCKET}/blobs/new.txt"
+    assert client.post("/events", json=[question, created]).json() == {"taken": 1, "ignored": 0, "quarantined": 0}
+    deep = f'["{question["eventType"]}",{"[" * 100_000}'
+    assert client.post("/events", content=deep.encode()).json() == {"taken": 0, "ignored": 0, "quarantined": 1}
 
 
 def test_azure_asks_whether_somebody_listens(client: TestClient) -> None:

@@ -150,7 +150,7 @@ def test_a_bucket_that_cannot_be_looked_at_delays_and_fails_for_nobody_else() ->
     def take(events: Sequence[ObjectEvent]) -> Taken:
         return Taken(tuple(event.ref for event in events))
 
-    def open_buckets(events: Sequence[ObjectEvent]) -> None:
+    def open_buckets(events: Sequence[ObjectEvent]) -> dict[str, str]:
         assert released.wait(10)
         raise Unavailable("S3 does not answer.")
 
@@ -167,6 +167,19 @@ def test_a_bucket_that_cannot_be_looked_at_delays_and_fails_for_nobody_else() ->
         return answer
 
     assert asyncio.run(main()) == [""]
+
+
+def test_why_a_bucket_could_not_be_opened_is_told_to_who_asked() -> None:
+    def take(events: Sequence[ObjectEvent]) -> Taken:
+        return Taken((), tuple((event.ref, "No source holds it.") for event in events))
+
+    async def main() -> list[str]:
+        intake = Intake(take, lambda events: False, lambda events: {"docs": "There is no such bucket."})
+        answer = await intake.take(_events("here"))
+        intake.close()
+        return answer
+
+    assert asyncio.run(main()) == ["There is no such bucket."]
 
 
 def test_a_caller_that_went_away_does_no_harm() -> None:

@@ -6,6 +6,7 @@ import structlog
 from s3_to_milvus.domain.records import Outcome
 from s3_to_milvus.errors import Forbidden, SchemaMismatch, Unauthorized
 from s3_to_milvus.testing.fakes.object_store import MemoryObjectStore
+from s3_to_milvus.testing.fakes.parser import FakeParser
 from s3_to_milvus.testing.fakes.vector_store import MemoryVectorStore
 from tests.unit.engine.house import BUCKET, House
 
@@ -31,8 +32,8 @@ def test_a_fatal_error_holds_the_queue_and_burns_no_attempt(tmp_path):
 
 def test_what_goes_into_a_collection_that_cannot_be_made_is_read_once(tmp_path):
     """Such as one more than a server allows."""
-    vectors = _Full()
-    house = House(tmp_path, vectors=vectors)
+    vectors, parser = _Full(), FakeParser()
+    house = House(tmp_path, vectors=vectors, parsers=[parser])
     other, refused = house.put("IT/b.txt", "other"), house.put("HR/a.txt", "one")
     for _ in range(4):
         house.later(61)
@@ -40,7 +41,7 @@ def test_what_goes_into_a_collection_that_cannot_be_made_is_read_once(tmp_path):
     status = house.ledger.status(refused)
     assert (status.error_code, status.attempts) == ("schema_mismatch", 0)
     assert "Use routes." in status.error
-    assert (house.embedder.embedded, house.store.opened) == (["b\nother"], 2)
+    assert (house.embedder.embedded, parser.calls) == (["b\nother"], 2)
     assert [each.message for each in house.collections.blocked] == ["Too many collections."]
     vectors.full = ""
     house.later(61)

@@ -5,7 +5,7 @@ import pytest
 from s3_to_milvus.domain.objects import ObjectEvent, ObjectRef
 from s3_to_milvus.domain.routing import Route
 from s3_to_milvus.engine.intake import Intake
-from s3_to_milvus.errors import Unavailable
+from s3_to_milvus.errors import RateLimited, Unavailable
 from s3_to_milvus.ports import ObjectStore
 from tests.unit.engine.house import BUCKET, House
 
@@ -17,6 +17,10 @@ def woken():
 
 def intake(house, woken):
     return Intake(house.parts, lambda: woken.append(1))
+
+
+def take(door, given):
+    return door.take(given, reasons=door.open_buckets(given))
 
 
 def events(*keys, bucket=BUCKET):
@@ -53,10 +57,10 @@ def test_a_bucket_that_may_be_opened_is(tmp_path, woken):
         return ""
 
     door = Intake(house.parts, lambda: woken.append(1), open_bucket)
-    assert not door.take(events("private/a.txt", bucket="new")).refs
+    assert not take(door, events("private/a.txt", bucket="new")).refs
     assert asked == []  # what no route wants is no reason to open a bucket
-    assert door.take(events("Milvus/HR/a.txt", "Milvus/HR/b.txt", bucket="new")).refs
-    assert door.take(events("Milvus/a.txt", bucket="refused")).ignored[0][1] == "It is not ours."
+    assert take(door, events("Milvus/HR/a.txt", "Milvus/HR/b.txt", bucket="new")).refs
+    assert take(door, events("Milvus/a.txt", bucket="refused")).ignored[0][1] == "It is not ours."
     assert asked == ["new", "refused"]
 
 
@@ -71,10 +75,28 @@ def test_a_bucket_may_be_widened_and_what_it_does_not_cover_is_ignored(tmp_path,
     door = Intake(house.parts, lambda: woken.append(1), widen)
     assert door.is_quick(events("docs/a.txt"))
     assert not door.is_quick(events("docs/a.txt", "more/a.txt"))
-    assert [ref.key for ref in door.take(events("docs/a.txt", "more/a.txt", "other/a.txt")).refs] == [
+    assert [ref.key for ref in take(door, events("docs/a.txt", "more/a.txt", "other/a.txt")).refs] == [
         "docs/a.txt",
         "more/a.txt",
     ]
+
+
+def test_taking_looks_at_no_bucket_and_one_sender_makes_us_look_at_few(tmp_path, woken):
+    asked = []
+    house = House(tmp_path)
+
+    def refuse(bucket):
+        asked.append(bucket)
+        return "It is not there."
+
+    door = Intake(house.parts, lambda: woken.append(1), refuse)
+    many = [event for number in range(40) for event in events("a.txt", bucket=f"made-up-{number}")]
+    assert {reason for _, reason in door.take(many).ignored} == {"No source of this service holds that bucket."}
+    assert asked == []
+    with pytest.raises(RateLimited):
+        door.open_buckets(many)
+    assert len(asked) == 16
+    assert door.open_buckets(many[:3] * 9) == {f"made-up-{number}": "It is not there." for number in range(3)}
 
 
 def test_buckets_can_be_opened_before_anything_is_taken(tmp_path, woken):
@@ -99,7 +121,7 @@ def test_a_bucket_that_cannot_be_looked_at_now_takes_no_event(tmp_path, woken):
 
     door = Intake(house.parts, lambda: woken.append(1), open_bucket)
     with pytest.raises(Unavailable):
-        door.take([*events("a.txt"), *events("a.txt", bucket="new")])
+        take(door, [*events("a.txt"), *events("a.txt", bucket="new")])
     assert (house.ledger.next_due(), woken) == (None, [])
 
 

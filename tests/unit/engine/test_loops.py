@@ -29,12 +29,12 @@ SOURCE = SourceEntry(BUCKET, f"s3://{BUCKET}/")
 class Running:
     """A service over a house, in real time."""
 
-    def __init__(self, scratch: Path, events: Sequence[Any] = (), **config: Any) -> None:
+    def __init__(self, scratch: Path, events: Sequence[Any] = (), entry: SourceEntry = SOURCE, **config: Any) -> None:
         made = EngineConfig(**{"workers": 2, "scan_interval_s": 3600.0, **config})
         self.house = House(scratch, config=made, clock=SystemClock())
         self.journal = MemoryJournal()
-        self.house.ledger.put_source(SOURCE)
-        self.service = Service(Mirror(self.house.parts), [SOURCE], events, self.journal)
+        self.house.ledger.put_source(entry)
+        self.service = Service(Mirror(self.house.parts), [entry], events, self.journal)
         self.mirror = self.service.mirror
 
     def put(self, key: str, text: str = "text") -> ObjectRef:
@@ -153,7 +153,7 @@ def test_defects_do_not_end_the_scans(make: Make):
 def test_events_come_in_and_a_source_of_events_that_fails_is_asked_again(make: Make):
     source = MemoryEventSource()
     broken = _Broken(times=3)
-    running = make([source, broken])
+    running = make([source, broken], SourceEntry(BUCKET, "/folder"))
     running.start()
     one = running.put("one.txt")
     source.push(*[ObjectEvent(one)])
@@ -161,6 +161,20 @@ def test_events_come_in_and_a_source_of_events_that_fails_is_asked_again(make: M
     source.push(*[ObjectEvent(ObjectRef(BUCKET, "folder/"))])
     until(lambda: all(map(running.is_indexed, (one, two, three))))
     until(lambda: broken.left == 0)
+
+
+def test_a_folder_marker_in_a_bucket_is_an_object_and_opens_nothing(make: Make):
+    """Neither what lies below it nor what lies outside of the mirrored part, nor does it wait for a scan."""
+    source = MemoryEventSource()
+    running = make([source], SourceEntry(BUCKET, f"s3://{BUCKET}/public/", "public/"))
+    running.start()
+    lists = running.house.store.lists
+    secret, shown = running.put("private/secret.txt"), running.put("public/a.txt")
+    source.push(*[ObjectEvent(ObjectRef(BUCKET, key)) for key in ("private/", "public/")])
+    source.push(ObjectEvent(shown))
+    until(lambda: running.is_indexed(shown))
+    assert running.house.ledger.status(secret) is None
+    assert running.house.store.lists == lists
 
 
 class _Broken:

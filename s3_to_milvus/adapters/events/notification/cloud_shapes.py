@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from s3_to_milvus.adapters.events.notification.fields import HINT, events, text
 from s3_to_milvus.domain.objects import EventType, ObjectEvent
@@ -25,6 +26,7 @@ _AZURE_KINDS = {
     "BlobTierChanged": None,
     "BlobPropertiesUpdated": None,
 }
+_AZURE_BEGUN = {"CreateFile", "SftpCreate"}  # another event comes when the file is written
 _AZURE_SUBJECT = re.compile(r"/blobServices/default/containers/([^/]+)/blobs/(.+)", re.DOTALL)
 _AZURE_VALIDATION = "Microsoft.EventGrid.SubscriptionValidationEvent"
 
@@ -66,9 +68,20 @@ def azure(body: Mapping[str, Any]) -> list[ObjectEvent] | None:
     subject = _AZURE_SUBJECT.fullmatch(str(body.get("subject", "")))
     if subject is None:
         raise Rejected("an event of Azure without a container and a blob in its subject", hint=HINT)
-    name = kind[1]
+    name, data = kind[1], body.get("data")
     found = list(events(subject[1], [text(subject[2], "blob")], _AZURE_KINDS.get(name) or _UNKNOWN))
-    return [] if name in _AZURE_KINDS and _AZURE_KINDS[name] is None else found
+    if not isinstance(data, Mapping):
+        data = {}
+    if name == "BlobRenamed":
+        found += _azure_source(data.get("sourceUrl"))
+    is_quiet = name in _AZURE_KINDS and _AZURE_KINDS[name] is None
+    return [] if is_quiet or data.get("api") in _AZURE_BEGUN else found
+
+
+def _azure_source(url: object) -> list[ObjectEvent]:
+    """What a blob was called before: ``https://account.host/container/blob``."""
+    container, _, blob = unquote(urlsplit(str(url or "")).path).lstrip("/").partition("/")
+    return list(events(container, [text(blob, "blob")], EventType.DELETE)) if container and blob else []
 
 
 def azure_handshake(body: Mapping[str, Any]) -> list[ObjectEvent] | None:

@@ -19,7 +19,7 @@ __all__ = ["decode", "decode_each"]
 _Shape = Callable[[Mapping[str, Any]], list[ObjectEvent] | None]
 _SHAPES: tuple[_Shape, ...] = (
     s3_shapes.test_message,
-    s3_shapes.s3_records,
+    s3_shapes.s3_record,
     s3_shapes.event_bridge,
     cloud_shapes.azure_handshake,
     cloud_shapes.azure,
@@ -30,7 +30,9 @@ _SHAPES: tuple[_Shape, ...] = (
     plain_shapes.ours,
 )
 _MAX_WRAPPINGS = 8
-_MAX_BODIES = 10_000
+_MAX_BODIES = 50_000  # more than a megabyte can hold of events
+_MOST_REFUSED = 16
+_THE_REST = object()
 
 
 def decode(body: object) -> list[ObjectEvent]:
@@ -47,20 +49,26 @@ def decode(body: object) -> list[ObjectEvent]:
 
 def decode_each(body: object) -> Decoded:
     """As `decode`, but what is not understood is given back beside the events. Raises nothing."""
-    found = Decoded()
+    events: list[ObjectEvent] = []
+    refused: list[tuple[object, str]] = []
     for part in _parts(body):
         try:
-            found.events.extend(_events(part))
+            events += _events(part)
         except Rejected as error:
-            found.refused.append(Refused(_as_text(part), error.message))
-    return found
+            refused.append((part, error.message))
+    if any(part is _THE_REST for part, _ in refused) or len(refused) > _MOST_REFUSED:
+        refused = [(body, refused[-1][1])]  # once, as a whole
+    return Decoded(events, [Refused(_as_text(part), reason) for part, reason in refused])
 
 
 def _parts(body: object) -> Iterator[object]:
-    """The innermost bodies. Layers are opened without recursion, and not without end."""
+    """The innermost bodies; at last `_THE_REST` where there are too many. Layers are opened without recursion."""
     waiting: list[tuple[object, int]] = [(body, 0)]
     count = 0
-    while waiting and count < _MAX_BODIES:
+    while waiting:
+        if count == _MAX_BODIES:
+            yield _THE_REST
+            return
         part, depth = waiting.pop()
         inside = _inside(part) if depth < _MAX_WRAPPINGS else None
         if inside is None:
@@ -83,6 +91,8 @@ def _inside(part: object) -> list[object] | None:
 
 
 def _events(part: object) -> list[ObjectEvent]:
+    if part is _THE_REST:
+        raise Rejected(f"the body holds more than {_MAX_BODIES} others", hint=HINT)
     if isinstance(part, Mapping):
         for shape in _SHAPES:
             events = shape(part)

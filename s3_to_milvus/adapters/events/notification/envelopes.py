@@ -1,7 +1,11 @@
-"""What notifications come wrapped in: SQS and SNS records of a Lambda, SNS, Pub/Sub pushes. Each opens one layer."""
+"""What notifications come wrapped in: lists of records (of S3, of SQS and SNS for a Lambda), SNS, Pub/Sub pushes.
+
+Each opens one layer.
+"""
 
 import base64
 import binascii
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,22 +20,20 @@ def opened(body: Mapping[str, Any]) -> list[object] | None:
     return next((inside for envelope in _ENVELOPES if (inside := envelope(body)) is not None), None)
 
 
-def _lambda_records(body: Mapping[str, Any]) -> list[object] | None:
-    """What a Lambda is given by SQS (``eventSource``) or SNS (``EventSource``)."""
+def _records(body: Mapping[str, Any]) -> list[object] | None:
+    """Each record by itself; of what SQS (``eventSource``) or SNS (``EventSource``) gives a Lambda, its body."""
     records = body.get("Records")
-    if not isinstance(records, list) or not records:
+    if not isinstance(records, list):
         return None
-    inside: list[object] = []
-    for record in records:
-        if not isinstance(record, Mapping):
-            return None
-        if record.get("eventSource") == "aws:sqs" and "body" in record:
-            inside.append(record["body"])
-        elif record.get("EventSource") == "aws:sns" and isinstance(record.get("Sns"), Mapping):
-            inside.append(record["Sns"].get("Message"))
-        else:
-            return None
-    return inside
+    return [_of_lambda(record) if isinstance(record, Mapping) else record for record in records]
+
+
+def _of_lambda(record: Mapping[str, Any]) -> object:
+    if record.get("eventSource") == "aws:sqs" and "body" in record:
+        return record["body"]
+    if record.get("EventSource") == "aws:sns" and isinstance(record.get("Sns"), Mapping):
+        return record["Sns"].get("Message")
+    return record
 
 
 def _sns(body: Mapping[str, Any]) -> list[object] | None:
@@ -64,4 +66,15 @@ def _pub_sub(body: Mapping[str, Any]) -> list[object] | None:
     return None
 
 
-_ENVELOPES: tuple[Envelope, ...] = (_lambda_records, _sns, _sqs_message, _pub_sub)
+def _cloud_event(body: Mapping[str, Any]) -> list[object] | None:
+    """A CloudEvent whose data is JSON in base64 (CloudEvents 1.0, JSON format, 3.1.1): as if it stood there plainly."""
+    if not {"specversion", "type", "data_base64"} <= body.keys():
+        return None
+    try:
+        data = json.loads(base64.b64decode(str(body["data_base64"]), validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        return None
+    return [{name: value for name, value in body.items() if name != "data_base64"} | {"data": data}]
+
+
+_ENVELOPES: tuple[Envelope, ...] = (_records, _sns, _sqs_message, _pub_sub, _cloud_event)

@@ -7,7 +7,7 @@ from s3_to_milvus.adapters.events.notification.fields import HINT, candidates, e
 from s3_to_milvus.domain.objects import EventType, ObjectEvent
 from s3_to_milvus.errors import Rejected
 
-__all__ = ["event_bridge", "r2", "s3_records", "test_message"]
+__all__ = ["event_bridge", "r2", "s3_record", "test_message"]
 
 _CREATED, _REMOVED = {"ObjectCreated"}, {"ObjectRemoved", "LifecycleExpiration"}
 # Only what is said about an object changes, never its content (MinIO sends some of these as ObjectCreated).
@@ -33,12 +33,9 @@ def test_message(body: Mapping[str, Any]) -> list[ObjectEvent] | None:
     return [] if body.get("Event") == "s3:TestEvent" else None
 
 
-def s3_records(body: Mapping[str, Any]) -> list[ObjectEvent] | None:
-    """S3's own shape, also of servers that speak S3: several records, keys encoded as in a form."""
-    records = body.get("Records")
-    if not isinstance(records, list) or not all(isinstance(record, Mapping) and "s3" in record for record in records):
-        return None
-    return [event for record in records for event in _s3_record(record)]
+def s3_record(body: Mapping[str, Any]) -> list[ObjectEvent] | None:
+    """One record of S3's own shape, also of servers that speak S3: the key encoded as in a form."""
+    return list(_s3_record(body)) if "s3" in body else None
 
 
 def _s3_record(record: Mapping[str, Any]) -> Iterator[ObjectEvent]:

@@ -6,7 +6,13 @@ from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool
 from s3_to_milvus.adapters.ledger.sqlite.writer import Transaction
 from s3_to_milvus.domain.access import AccessKey, Role
 from s3_to_milvus.domain.limits import storable_text
-from s3_to_milvus.domain.quarantine import MAX_BODY_CHARS, MAX_QUARANTINED, TICKET_S, QuarantinedBody
+from s3_to_milvus.domain.quarantine import (
+    MAX_BODY_CHARS,
+    MAX_QUARANTINED,
+    MAX_QUARANTINED_CHARS,
+    TICKET_S,
+    QuarantinedBody,
+)
 
 __all__ = [
     "access_keys",
@@ -22,6 +28,12 @@ __all__ = [
 
 _QUARANTINE = "INSERT INTO quarantine (received_at, source, reason, body) VALUES (?, ?, ?, ?)"
 _FORGET_OLDEST = """DELETE FROM quarantine WHERE id <= (SELECT id FROM quarantine ORDER BY id DESC LIMIT 1 OFFSET ?)"""
+_LAST = "SELECT COALESCE(MAX(id), 0) FROM quarantine"
+_FORGET_LONG = """DELETE FROM quarantine WHERE id <= (SELECT id FROM
+    (SELECT id, SUM(LENGTH(body)) OVER (ORDER BY id DESC) AS total FROM quarantine)
+    WHERE total > ? ORDER BY id DESC LIMIT 1)"""
+_LONG_CHARS = MAX_QUARANTINED_CHARS // MAX_QUARANTINED  # shorter ones can't be too much together
+_ADDED_UP_EVERY = 16  # bodies: it reads them all
 _QUARANTINED = "SELECT body, reason, source, received_at, id FROM quarantine WHERE id > ? ORDER BY id LIMIT ?"
 _UNQUARANTINE = "DELETE FROM quarantine WHERE id = ?"
 _TICKET = "SELECT value FROM tickets WHERE key = ?"
@@ -41,6 +53,10 @@ def quarantine(txn: Transaction, bodies: Sequence[QuarantinedBody]) -> None:
     ]
     txn.connection.executemany(_QUARANTINE, rows)
     txn.execute(_FORGET_OLDEST, (MAX_QUARANTINED,))
+    if any(len(row[-1]) > _LONG_CHARS for row in rows):
+        (last,) = txn.execute(_LAST).fetchone()
+        if last // _ADDED_UP_EVERY > (last - len(rows)) // _ADDED_UP_EVERY:
+            txn.execute(_FORGET_LONG, (MAX_QUARANTINED_CHARS,))
 
 
 def quarantined(pool: ReadPool, after: int, limit: int) -> list[QuarantinedBody]:

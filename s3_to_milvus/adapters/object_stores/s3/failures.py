@@ -55,7 +55,7 @@ _RIGHTS = (
     "Grant s3:GetObject on the objects and s3:ListBucket on the bucket; "
     "without s3:ListBucket a missing key can't be told from a forbidden one."
 )
-_REJECTED = {"InvalidArgument", "InvalidRequest", "InvalidURI", "KeyTooLongError"}
+_REJECTED = {"InvalidArgument", "InvalidBucketName", "InvalidRequest", "InvalidURI", "KeyTooLongError"}
 _NO_CREDENTIALS = (
     vendor.NoCredentialsError,
     vendor.PartialCredentialsError,
