@@ -8,7 +8,7 @@ from pathlib import Path
 from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.retrying import RetryPolicy
-from s3_to_milvus.domain.routing import Route, route_of
+from s3_to_milvus.domain.routing import Route, collection_label, route_of
 from s3_to_milvus.engine.donation import Donation
 from s3_to_milvus.engine.readers import Readers
 from s3_to_milvus.ports import Clock, Embedder, Ledger, ObjectStore, Parser, Splitter, VectorStore
@@ -70,10 +70,13 @@ class Parts:
     config: EngineConfig = field(default_factory=EngineConfig)
 
     def readers_of(self, ref: ObjectRef) -> Readers:
-        """The parsers of the object's route."""
-        if self._shared is not None:
+        """The parsers of the object's route, with the splitter's fingerprint for its collection."""
+        if self._shared is not None and not self.splitter.own_fingerprints:
             return self._shared
-        return self._readers.get(route_of(self.routes, ref) or Route(), self._unrouted)
+        route = route_of(self.routes, ref)
+        found = self._unrouted if route is None else self._readers.get(route, self._unrouted)
+        own = None if route is None else self.splitter.own_fingerprints.get(collection_label(route, ref))
+        return found if own is None else found.with_splitter(own)
 
     @cached_property
     def _readers(self) -> dict[Route, Readers]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from s3_to_milvus.domain.recipe import Recipe, fingerprint_of
@@ -26,6 +26,14 @@ class Readers:
     splitter: str
     embedder: str
     passwords: tuple[str, ...] = field(default=(), repr=False)
+
+    def with_splitter(self, fingerprint: str) -> "Readers":
+        """The same for a collection whose chunks are made in another way."""
+        if fingerprint == self.splitter:
+            return self
+        if fingerprint not in self._others:
+            self._others[fingerprint] = replace(self, splitter=fingerprint)
+        return self._others[fingerprint]
 
     def parser_for(self, media_type: str) -> Parser | None:
         """The first parser that reads this media type."""
@@ -56,6 +64,10 @@ class Readers:
         """Every recipe that is valid today; what was made by another one must be made again."""
         made = frozenset(self._recipes.values())
         return made | {self._locked(recipe) for recipe in made}
+
+    @cached_property
+    def _others(self) -> dict[str, "Readers"]:
+        return {}
 
     @cached_property
     def _recipes(self) -> dict[str | None, str]:

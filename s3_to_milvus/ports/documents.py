@@ -1,6 +1,6 @@
 """From a file to vectors: parser, splitter, embedder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -68,10 +68,14 @@ class Parser(Protocol):
 
 
 class Splitter(Protocol):
-    """Cuts a document into chunks."""
+    """Cuts a document into chunks.
+
+    ``own_fingerprints``: by collection, where its chunks are made in a way of its own; others are as ``fingerprint``.
+    """
 
     kind: str
     fingerprint: str
+    own_fingerprints: Mapping[str, str]
 
     def split(self, document: Document, collection: str) -> Iterator[Chunk]:
         """Chunks numbered from 0, none empty, each within `limits.TEXT_BYTES` of UTF-8; reads blocks as a stream.

@@ -1,6 +1,6 @@
 """The default splitter: keeps paragraphs, rows and headings together, and cuts where the content says so."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 from zlib import crc32
 
@@ -76,6 +76,7 @@ class BlocksSplitter:
         self._min = options.min_chars
         self._piece = self._max - self._min  # whatever is held below the minimum, one more piece fits
         self.fingerprint = fingerprint_of("blocks", "1", str(self._max), str(self._min))
+        self.own_fingerprints: Mapping[str, str] = {}
 
     def split(self, document: Document, collection: str) -> Iterator[Chunk]:
         """See `ports.Splitter`; ``collection`` makes no difference."""

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,10 @@ class ChunkParams(NamedTuple):
 
     size: int
     overlap: int
+
+
+def _fingerprint(params: ChunkParams) -> str:
+    return fingerprint_of("recursive", "1", str(params))
 
 
 def load_params(text: str) -> dict[str, ChunkParams]:
@@ -86,8 +90,8 @@ class RecursiveSplitter:
         self._default = ChunkParams(options.chunk_size, options.chunk_overlap)
         self._params = {**_file_params(options.params_file), **load_params(options.params)}
         self._cutters: dict[ChunkParams, Callable[[str], list[str]]] = {}
-        table = (f"{name}|{size}|{overlap}" for name, (size, overlap) in sorted(self._params.items()))
-        self.fingerprint = fingerprint_of("recursive", "1", str(self._default), *table)
+        self.fingerprint = _fingerprint(self._default)
+        self.own_fingerprints: Mapping[str, str] = {name: _fingerprint(params) for name, params in self._params.items()}
 
     def split(self, document: Document, collection: str) -> Iterator[Chunk]:
         """See `ports.Splitter`."""

@@ -29,6 +29,7 @@ class SplitterContract:
         """Kind and fingerprint are there."""
         assert splitter.kind
         assert splitter.fingerprint
+        assert all(name and own for name, own in splitter.own_fingerprints.items())
 
     def test_chunks_are_numbered_from_zero(self, splitter: Splitter) -> None:
         """Without a gap."""

@@ -1,6 +1,6 @@
 """A splitter that anybody can follow in the head: one chunk for each block."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from s3_to_milvus.domain.chunking import cut_bytes, page_spans, row_line
 from s3_to_milvus.domain.documents import Chunk, Document
@@ -16,6 +16,7 @@ class FakeSplitter:
 
     def __init__(self, fingerprint: str = "fake-1") -> None:
         self.fingerprint = fingerprint
+        self.own_fingerprints: Mapping[str, str] = {}
 
     def split(self, document: Document, collection: str) -> Iterator[Chunk]:
         """See `ports.Splitter`."""

@@ -10,6 +10,7 @@ from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.errors import EncryptedDocument
 from s3_to_milvus.ports import ParserInput, SourceEntry
 from s3_to_milvus.testing.fakes.parser import FakeParser
+from s3_to_milvus.testing.fakes.splitter import FakeSplitter
 from tests.unit.engine.house import BUCKET, House
 
 
@@ -67,6 +68,18 @@ def test_only_what_asked_for_a_password_is_tried_with_another_one(tmp_path):
     assert _changed(house) == []
     assert _changed(house, routes=[Route(passwords=("tiger",))]) == ["a/locked.txt"]
     assert "tiger" not in house.record(locked).recipe
+
+
+def test_sizes_of_one_collection_change_nothing_in_another(tmp_path):
+    house = House(tmp_path)
+    for key in ("a/x.txt", "b/x.txt", "root.txt"):
+        house.put(key, "text")
+    house.work()
+    assert _changed(house) == []
+    own = FakeSplitter()
+    own.own_fingerprints = {"b": "fake-2", "c": "fake-3", "a": "fake-1"}
+    assert _changed(house, splitter=own) == ["b/x.txt"]
+    assert _changed(house, splitter=FakeSplitter("fake-2")) == ["a/x.txt", "b/x.txt", "root.txt"]
 
 
 def test_parsers_of_one_route_are_not_used_elsewhere(tmp_path):

@@ -139,14 +139,14 @@ def test_overlap_must_be_smaller_than_size() -> None:
         _splitter(100, 100)
 
 
-def test_the_fingerprint_names_all_sizes() -> None:
-    assert _splitter(50, 10).fingerprint == _splitter(50, 10, params="# nothing").fingerprint
-    assert (
-        len(
-            {_splitter(50, 10).fingerprint, _splitter(50, 9).fingerprint, _splitter(50, 10, params="a|9|0").fingerprint}
-        )
-        == 3
-    )
+def test_fingerprints_name_the_sizes_that_are_in_force() -> None:
+    plain = _splitter(50, 10)
+    assert plain.fingerprint == _splitter(50, 10, params="# nothing").fingerprint != _splitter(50, 9).fingerprint
+    assert plain.own_fingerprints == {}
+    own = _splitter(50, 10, params="a|9|0\nb|50|10\nc|9|0")
+    assert own.fingerprint == plain.fingerprint
+    assert own.own_fingerprints["b"] == plain.fingerprint  # the same sizes, written out
+    assert own.own_fingerprints["a"] == own.own_fingerprints["c"] == _splitter(9, 0).fingerprint
 
 
 def test_langchain_is_loaded_when_it_is_used() -> None:
