@@ -138,11 +138,9 @@ def test_pages_without_text_are_named_as_unread(server: UpstageServer) -> None:
 
 def test_a_batch_that_failed_leaves_a_warning(server: UpstageServer) -> None:
     server.failing_pages = {11}
-    tickets = MemoryTickets()
-    document = _made(server, tickets, sync_pages=1).parse(_pdf(25))
+    document = _made(server, sync_pages=1).parse(_pdf(25))
     assert document.warnings == ("pages 11-20 could not be read by Upstage",)
     assert {block.page for block in document.blocks} == {*range(1, 11), *range(21, 26)}
-    assert tickets._held == {}
     server.failing_pages = {1}
     with pytest.raises(UnreadableDocument):
         _made(server, sync_pages=1).parse(_pdf(3))

@@ -1,10 +1,11 @@
-"""A server that follows Upstage's documented Document Parse API: limits, batches, addresses that expire, faults."""
+"""A server that follows Upstage's documented Document Parse API: parameters, limits, rates, batches, faults."""
 
 import contextlib
 import email
 import email.policy
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,21 @@ __all__ = ["KEY", "Fault", "UpstageServer", "upstage_server"]
 KEY = "up_test-key-that-must-never-be-shown"
 _PATH = "/v1/document-digitization"
 _BATCH_PAGES = 10
+_MB = 1_000_000
+_BOOLEANS = {"true", "false"}
+_ALIAS = "document-parse"
+_DATED = tuple(f"{_ALIAS}-{day}" for day in ("240910", "251217", "260128", "260930"))
+# What each parameter may be; None: anything. Any other parameter is refused.
+_PARAMETERS: dict[str, set[str] | None] = {
+    "model": {_ALIAS, f"{_ALIAS}-nightly", f"{_ALIAS}-experimental", *_DATED},
+    "mode": {"standard", "enhanced", "auto"},
+    "ocr": {"auto", "force"},
+    "output_formats": None,
+    "coordinates": _BOOLEANS,
+    "base64_encoding": None,
+    "chart_recognition": _BOOLEANS,
+    "merge_multipage_tables": _BOOLEANS,
+}
 
 
 @dataclass(frozen=True)
@@ -32,18 +48,29 @@ class Fault:
 
 
 class UpstageServer(QuietServer):
-    """``posts`` keeps (path, fields, bytes) of each document that was sent; ``faults`` are taken one by one."""
+    """``posts`` keeps (path, fields, bytes) of each document that was taken; ``faults`` are taken one by one.
+
+    ``tried`` has the time and path of every attempt to send one. ``standing``: faults of a path that ends like that,
+    for as long as they stand there.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.faults: list[Fault] = []
+        self.standing: dict[str, Fault] = {}
+        self.tried: list[tuple[float, str]] = []
+        self.per_second = 0  # documents in any second; 0: any
+        self.work_s = 0.0  # what taking a document lasts
+        self.dated = _DATED[-1]  # what the alias means today
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.requests: dict[str, tuple[str, bytes]] = {}
         self.sync_pages = 100
         self.polls_needed = 1
         self.is_failing = self.is_relative = False
         self.expiring = 0
-        self.failing_pages: set[int] = set()  # batches that begin there fail
+        self.expired = Fault(403, body=b"<Error><Code>AccessDenied</Code></Error>")
+        self.failing_pages: set[int] = set()  # batches that begin there fail, of what is submitted from now on
+        self.failed: dict[str, set[int]] = {}
         self.polls: dict[str, int] = {}
         self.lock = threading.Lock()
 
@@ -98,12 +125,25 @@ def _elements(pages: list[str], first: int) -> list[dict[str, Any]]:
     return found
 
 
+def _wrong(fields: dict[str, str]) -> str | None:
+    """The first parameter that is refused."""
+    for name, value in fields.items():
+        allowed = _PARAMETERS.get(name)
+        if name not in _PARAMETERS or (allowed is not None and value not in allowed):
+            return name
+    return None if "model" in fields else "model"
+
+
 class _Handler(QuietHandler):
     server: UpstageServer
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        is_slow_enough = self._counted()
         if self._spoilt() or self._refused():
+            return
+        if not is_slow_enough:
+            self._send(429, {"error": {"code": "too_many_requests"}})
             return
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
@@ -116,17 +156,37 @@ class _Handler(QuietHandler):
                 name, data = str(part.get_filename()), content
             else:
                 fields[str(title)] = part.get_content().strip()
+        if (wrong := _wrong(fields)) is not None:
+            code = "invalid_model" if wrong == "model" else "invalid_parameter"
+            self._send(400, {"error": {"message": "quoted secret text", "param": wrong, "code": code}})
+        else:
+            self._take(name, data, fields)
+
+    def _take(self, name: str, data: bytes, fields: dict[str, str]) -> None:
+        is_async = self.path.endswith("/async")
         with self.server.lock:
             self.server.posts.append((self.path, fields, data))
+        time.sleep(self.server.work_s)
         pages = _pages(name, data)
-        if self.path.endswith("/async"):
-            request_id = f"request-{len(self.server.requests)}"
-            self.server.requests[request_id] = (name, data)
+        most_pages, most_mb = (2_000, 500) if is_async else (self.server.sync_pages, 100)
+        if len(pages) > most_pages or len(data) > most_mb * _MB:
+            self._send(413, {"error": {"code": "too_large"}})
+        elif is_async:
+            with self.server.lock:
+                request_id = f"request-{len(self.server.requests)}"
+                self.server.requests[request_id] = (name, data)
+                self.server.failed[request_id] = self.server.failing_pages
             self._send(200, {"request_id": request_id})
-        elif len(pages) > self.server.sync_pages:
-            self._send(413, {"error": {"code": "too_many_pages"}})
         else:
-            self._send(200, self._answer(pages, 1, fields.get("model", "")))
+            self._send(200, self._answer(pages, 1, fields["model"]))
+
+    def _counted(self) -> bool:
+        """Whether the rate allows this document."""
+        now = time.monotonic()
+        with self.server.lock:
+            self.server.tried.append((now, self.path))
+            recent = sum(now - moment < 1.0 for moment, _ in self.server.tried)
+        return not self.server.per_second or recent <= self.server.per_second
 
     def do_GET(self) -> None:
         if self._spoilt():
@@ -159,7 +219,7 @@ class _Handler(QuietHandler):
                 "status": "completed",
                 "download_url": f"{base}/download/{request_id}/{start}/{count}",
             }
-            if start + 1 not in self.server.failing_pages
+            if start + 1 not in self.server.failed[request_id]
             else {
                 "id": start,
                 "start_page": start + 1,
@@ -172,19 +232,23 @@ class _Handler(QuietHandler):
     def _download(self) -> None:
         request_id, start, count = self.path.split("/")[-3:]
         if int(count) <= self.server.expiring:
-            self._send(403, {"error": "Request has expired"})
+            expired = self.server.expired
+            self._send(expired.status, expired.body, expired.headers)
             return
         pages = _pages(*self.server.requests[request_id])[int(start) :][:_BATCH_PAGES]
-        self._send(200, self._answer(pages, 1 if self.server.is_relative else int(start) + 1, "m"))
+        self._send(200, self._answer(pages, 1 if self.server.is_relative else int(start) + 1, _ALIAS))
 
     def _answer(self, pages: list[str], first: int, model: str) -> dict[str, Any]:
         content = {"html": "", "markdown": "", "text": ""}
         usage = {"pages": len(pages)}
+        model = self.server.dated if model == _ALIAS else model
         return {"api": "2.0", "model": model, "content": content, "elements": _elements(pages, first), "usage": usage}
 
     def _spoilt(self) -> bool:
         with self.server.lock:
             fault = self.server.faults.pop(0) if self.server.faults else None
+            standing = [each for end, each in self.server.standing.items() if self.path.endswith(end)]
+        fault = fault or next(iter(standing), None)
         if fault is None:
             return False
         if fault.is_cut:

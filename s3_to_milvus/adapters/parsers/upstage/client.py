@@ -1,48 +1,31 @@
-"""Requests to Document Parse: at once, or submitted and asked for again. Failures come in our words.
-
-Nothing that the service says is repeated, since it may quote the document.
-"""
+"""Requests to Document Parse: at once, or submitted and asked for again."""
 
 import json
 import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from s3_to_milvus.adapters.limits import limit_name
-from s3_to_milvus.adapters.pacing import Pace, retry_after_s
-from s3_to_milvus.errors import (
-    DocumentTooLarge,
-    FatalError,
-    QuotaExhausted,
-    RateLimited,
-    S3ToMilvusError,
-    Unauthorized,
-    Unavailable,
-    UnreadableDocument,
+from s3_to_milvus.adapters.pacing import Pace
+from s3_to_milvus.adapters.parsers.upstage.refusals import (
+    KEY_HINT,
+    Forgotten,
+    NoResult,
+    NoSuchAddress,
+    TookTooLong,
+    asked_s,
+    refused,
 )
+from s3_to_milvus.errors import Unauthorized, Unavailable, UnreadableDocument
 from s3_to_milvus.ports import Limits
 
-__all__ = ["Forgotten", "NoSuchAddress", "TookTooLong", "UpstageClient"]
+__all__ = ["Answer", "UpstageClient"]
 
-_KEY_HINT = "Set S2M_PARSER__UPSTAGE__API_KEY (or UPSTAGE_API_KEY)."
 _PATH = "/document-digitization"
-# A key whose credit is used up is refused with 401, code api_key_is_not_allowed, and these words.
-_CREDIT = (b"credit", b"billing", b"suspended", b"insufficient_quota")
-
-
-class Forgotten(Unavailable):
-    """The service does not know a request any more: it must be submitted anew."""
-
-
-class NoSuchAddress(FatalError):
-    """What was asked for is not there (404). Where a document was sent to, no document can be: the queue is held."""
-
-
-class TookTooLong(Unavailable):
-    """The service did not finish a document while we waited: it must be submitted instead."""
+Answer = tuple[int, int, dict[str, Any] | None]
+"""The first and the last page of what was sent, and what was read of them; None: they could not be read."""
 
 
 class UpstageClient:
@@ -56,7 +39,8 @@ class UpstageClient:
         self._key = key
         self._timeout_s = timeout_s
         name = limit_name(urlsplit(self._url).netloc.rpartition("@")[2], key, "requests")
-        self._pace = Pace(per_second * 60, burst_s=1.0, name=name, limits=limits)
+        # What was not used is lost: the service counts what comes within any second.
+        self._pace = Pace(per_second * 60, burst_s=0.0, name=name, limits=limits)
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -72,26 +56,23 @@ class UpstageClient:
             raise Unavailable("Upstage took a document, but named no request.")
         return request_id
 
-    def results(
-        self, request_id: str, patience_s: float, poll_s: float, sleep: Callable[[float], None] = time.sleep
-    ) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
-        """Each batch as (its first page, its last page, its answer), in order, once all are done; None: it failed.
+    def results(self, request_id: str) -> list[Answer] | None:
+        """What was read of a submitted document, in the order of its pages; None: the service is still at work.
 
-        Raises `RateLimited` while the service is at work for longer than our patience, `Forgotten`, and
-        `UnreadableDocument` where every batch failed.
+        Raises `Forgotten`, and `UnreadableDocument` where every batch failed.
         """
-        deadline = time.monotonic() + patience_s
-        while (state := self._state(request_id)).get("status") not in ("completed", "failed"):
-            if time.monotonic() > deadline:
-                raise RateLimited("Upstage is still at work on the document.", retry_after_s=poll_s)
-            sleep(poll_s)
+        state = self._state(request_id)
+        if state.get("status") not in ("completed", "failed"):
+            return None
         batches = _batches(state)
         if not any(map(_is_read, batches)):
             raise UnreadableDocument("Upstage could not read the document.")
+        answers: list[Answer] = []
         for number, batch in enumerate(batches):
             first, last = _first_page(batch), batch.get("end_page")
             answer = self._downloaded(request_id, number, batch["download_url"]) if _is_read(batch) else None
-            yield first, last if isinstance(last, int) else first, answer
+            answers.append((first, last if isinstance(last, int) else first, answer))
+        return answers
 
     def check(self) -> None:
         """Ask for a request that is not there: the key is looked at first, and nothing is read or paid."""
@@ -110,7 +91,7 @@ class UpstageClient:
         """A batch; its address is good for some minutes only, so a new one is asked for once."""
         try:
             return self._json(self._get(url, is_signed=True))
-        except (NoSuchAddress, Unauthorized):
+        except NoResult:
             batches = _batches(self._state(request_id))
             if number >= len(batches) or not _is_read(batches[number]):
                 raise Unavailable("Upstage does not say where the result is.") from None
@@ -125,7 +106,7 @@ class UpstageClient:
 
     def _auth(self) -> dict[str, str]:
         if not self._key:
-            raise Unauthorized("No key for Upstage is set.", hint=_KEY_HINT)
+            raise Unauthorized("No key for Upstage is set.", hint=KEY_HINT)
         return {"Authorization": f"Bearer {self._key}"}
 
     def _send(self, method: str, url: str, **more: Any) -> Any:
@@ -138,9 +119,10 @@ class UpstageClient:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
             raise Unavailable(f"Upstage does not answer: {type(exc).__name__}.") from exc
         if answer.status_code >= 300:
-            if "Authorization" in more["headers"]:  # not the store where results lie
-                self._pace.pause(_asked_s(answer))
-            raise _refused(answer)
+            if "Authorization" not in more["headers"]:  # the store where results lie, which is not the service
+                raise NoResult(f"The store of Upstage's results answered {answer.status_code}.")
+            self._pace.pause(asked_s(answer))
+            raise refused(answer, has_document="files" in more)
         return answer
 
     def _json(self, answer: Any) -> dict[str, Any]:
@@ -189,30 +171,3 @@ def _is_read(batch: Mapping[str, Any]) -> bool:
 def _first_page(batch: Mapping[str, Any]) -> int:
     page = batch.get("start_page")
     return page if isinstance(page, int) and page > 0 else 1
-
-
-def _asked_s(answer: Any) -> float | None:
-    return retry_after_s(answer.headers.get("retry-after", ""))
-
-
-def _refused(answer: Any) -> S3ToMilvusError:
-    """What a status means."""
-    status = answer.status_code
-    wait_s = _asked_s(answer)
-    if status in (401, 402, 403, 429) and (status == 402 or any(word in answer.content.lower() for word in _CREDIT)):
-        return QuotaExhausted("Upstage asks for payment: the credit is used up.", hint="Add credit to the account.")
-    if status in (401, 403):
-        return Unauthorized(f"Upstage refuses the key ({status}).", hint=_KEY_HINT)
-    if status in (408, 504):
-        return TookTooLong(f"Upstage did not finish in time ({status}).", retry_after_s=wait_s)
-    if status == 413:
-        return DocumentTooLarge("The document is too large for Upstage.")
-    if status == 429:
-        return RateLimited("Upstage asks to slow down.", retry_after_s=wait_s)
-    if status == 404:
-        return NoSuchAddress("Upstage knows no such address (404).", hint="Check S2M_PARSER__UPSTAGE__API_URL.")
-    if status in (400, 415, 422):
-        return UnreadableDocument(
-            f"Upstage refuses the document ({status}): it is damaged or of no kind that it reads."
-        )
-    return Unavailable(f"Upstage answered {status}.", retry_after_s=wait_s)

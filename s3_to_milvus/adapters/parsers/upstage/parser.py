@@ -1,7 +1,7 @@
 """Upstage Document Parse as a parser. It runs in the service, which alone has a network; files are cut in a child."""
 
-import hashlib
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from s3_to_milvus.adapters.parsers.upstage.client import Forgotten, TookTooLong, UpstageClient
+from s3_to_milvus.adapters.parsers.upstage.answers import Answers, Sent
+from s3_to_milvus.adapters.parsers.upstage.client import UpstageClient
 from s3_to_milvus.adapters.parsers.upstage.cutting import UpstageCutter
 from s3_to_milvus.adapters.parsers.upstage.elements import blocks_of, page_of
-from s3_to_milvus.adapters.parsers.upstage.held import HeldAnswers
 from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.documents import Attachment, Block, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
@@ -20,7 +20,6 @@ from s3_to_milvus.domain.media import PDF
 from s3_to_milvus.domain.pages import page_list
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.usage import Usage
-from s3_to_milvus.errors import DocumentTooLarge, UnreadableDocument
 from s3_to_milvus.ports import Limits, Parser, ParserInput, Tickets, spend
 
 __all__ = ["UpstageParser"]
@@ -31,7 +30,6 @@ _PICTURES = ("figure", "chart")
 _HOME = "api.upstage.ai"
 # US dollars. Which pages ``auto`` reads as ``enhanced`` no answer says: it is at most this.
 _PER_PAGE = {"standard": 0.01, "enhanced": 0.03, "auto": 0.03}
-_PAID = "paid"  # stands behind a request's id once its pages are counted
 _NAMES = {
     PDF: "document.pdf",
     "image/jpeg": "image.jpg",
@@ -45,9 +43,6 @@ _NAMES = {
     "application/x-hwp": "document.hwp",
     "application/hwp+zip": "document.hwpx",
 }
-
-
-_Answer = tuple[int, int, dict[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,10 @@ class UpstageParser:
     kind = "upstage"
 
     class Options(BaseModel):
-        """The service's parameters by its own names, its limits, and its price."""
+        """The service's parameters by its own names, its limits, and its price.
+
+        A submitted document is asked for every ``poll_s`` at first, every ``patience_s`` in the end.
+        """
 
         model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -133,13 +131,15 @@ class UpstageParser:
         cutter: Parser | None = None,
         tickets: Tickets | None = None,
         limits: Limits | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         given = options
         self._options = options
         self._cutter = cutter or UpstageCutter(
             UpstageCutter.Options(part_pages=given.part_pages, image_mb=given.image_mb)
         )
-        self._tickets: Tickets = MemoryTickets() if tickets is None else tickets
         key = given.api_key.get_secret_value()
         self._client = UpstageClient(given.api_url, key, given.timeout_s, given.requests_per_second, limits)
         self._fields = {
@@ -153,7 +153,8 @@ class UpstageParser:
         }
         # Pages without text are pictures, and ``auto`` reads the text of a PDF only.
         self._with_ocr = {**self._fields, "ocr": "force"}
-        self._held = HeldAnswers()
+        kept = MemoryTickets() if tickets is None else tickets
+        self._answers = Answers(self._client, kept, given.poll_s, given.patience_s, now, sleep)
         self._price = _price_of(given.api_url, given.mode) if given.price_per_page is None else given.price_per_page
         self.fingerprint = fingerprint_of("upstage-2", *self._fields.values(), str(given.keep_headers))
         self._lock = threading.Lock()
@@ -212,7 +213,9 @@ class UpstageParser:
     def _part(self, part: _Part) -> _Read:
         """What one file that is sent gives."""
         read = _Read([], [], set())
-        answers, is_paid = self._answers(part)
+        data = part.read()
+        is_small = len(part.pages) <= self._options.sync_pages and len(data) <= self._options.sync_mb * _MIB
+        answers, is_paid = self._answers.of(Sent(part.name, data, part.fields, is_small=is_small))
         read.pages = sum(_pages_charged(answer) for _, _, answer in answers)
         if is_paid:
             with self._lock:
@@ -232,45 +235,6 @@ class UpstageParser:
                 read.known.update(part.pages)
             read.blocks += blocks_of(answer, numbers, keep_margins=self._options.keep_headers)
         return read
-
-    def _answers(self, part: _Part) -> tuple[list[_Answer], bool]:
-        """At once where the limits allow that, else submitted; and whether it is paid now."""
-        given = self._options
-        data = part.read()
-        hashed = hashlib.sha256("\0".join(part.fields.values()).encode())
-        hashed.update(data)
-        key = hashed.hexdigest()
-        is_known = self._tickets.ticket(key) is not None
-        if (held := self._held.get(key)) is not None:
-            return [(1, 1, held)], False
-        if not is_known and len(part.pages) <= given.sync_pages and len(data) <= given.sync_mb * _MIB:
-            try:
-                answer = self._client.parse(part.name, data, part.fields)
-            except (DocumentTooLarge, TookTooLong):
-                pass
-            else:
-                self._held.put(key, answer)
-                return [(1, 1, answer)], True
-        return self._submitted(key, part, data)
-
-    def _submitted(self, key: str, part: _Part, data: bytes) -> tuple[list[_Answer], bool]:
-        request_id = (self._tickets.ticket(key) or "").partition(" ")[0]
-        if not request_id:
-            request_id = self._client.submit(part.name, data, part.fields)
-            self._tickets.put_ticket(key, request_id)
-        try:
-            # The ticket stays: until the rows stand, a crash would ask for the same document again.
-            found = list(self._client.results(request_id, self._options.patience_s, self._options.poll_s))
-        except (Forgotten, UnreadableDocument):
-            self._tickets.drop_ticket(key)
-            raise
-        with self._lock:
-            is_paid = self._tickets.ticket(key) == request_id
-            if any(answer is None for _, _, answer in found):
-                self._tickets.drop_ticket(key)
-            elif is_paid:
-                self._tickets.put_ticket(key, f"{request_id} {_PAID}")
-        return found, is_paid
 
 
 def _price_of(url: str, mode: str) -> float:
