@@ -31,7 +31,6 @@ __all__ = ["Chosen", "engine_config"]
 
 # Decoded in the service itself: it needs no foreign library. Everything else runs in child processes.
 _IN_SERVICE = frozenset({"text"})
-_PACED_JOURNALS = frozenset({"notion", "slack"})
 
 
 def engine_config(settings: Settings) -> EngineConfig:
@@ -115,7 +114,7 @@ class Chosen:
     def journal(self) -> Journal:
         """The journal."""
         kind = self._settings.journal.kind
-        extra = (self._limits,) if kind in _PACED_JOURNALS else ()
+        extra = {"notion": (self._limits, self._tickets), "slack": (self._limits,)}.get(kind, ())
         made: Journal = registry.load("journal", kind)(self._options("journal", kind), *extra)
         return made
 

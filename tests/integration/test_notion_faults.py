@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from s3_to_milvus.adapters.journals.notion.setup import PROPERTIES
+from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.errors import RateLimited, TransientError, Unavailable
 from tests.support.notion_entries import entry, journal_for, options_for
 from tests.support.notion_server import ORIGINAL, Fault, NotionServer, notion_server, plain
@@ -72,11 +73,11 @@ def test_every_mode_through_faults_and_new_processes(server: NotionServer, schem
         chance.choice([*AFTER, *BEFORE, *LIMITED]) if chance.random() < 0.3 else None for _ in range(400)
     )
     waiting = [entry(number, outcome=chance.choice(["indexed", "removed", "failed"])) for number in range(1, 81)]
-    journal = None
+    journal, tickets = None, MemoryTickets()
     while waiting:
         size = chance.choice([3, 30, 60])
         if journal is None or chance.random() < 0.5:
-            journal = journal_for(server, database_id, settle_s=SETTLE_S, mode=mode, summarise_over=20)
+            journal = journal_for(server, database_id, tickets, settle_s=SETTLE_S, mode=mode, summarise_over=20)
         try:
             journal.deliver(waiting[:size])
         except TransientError:

@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from s3_to_milvus.adapters.journals.notion.setup import PROPERTIES
+from s3_to_milvus.bootstrap.ledger_tickets import LedgerTickets
 from s3_to_milvus.engine.delivery import Delivery
 from s3_to_milvus.testing.fakes.clock import FakeClock
 from s3_to_milvus.testing.fakes.ledger import MemoryLedger
@@ -23,7 +24,8 @@ class _Desk:
         self.server, self.ledger = server, ledger
         self.clock = FakeClock()
         self.warning = ""
-        self.delivery = Delivery(ledger, self.clock, journal_for(server, database_id, **options), self._warn)
+        journal = journal_for(server, database_id, LedgerTickets(ledger, self.clock), **options)
+        self.delivery = Delivery(ledger, self.clock, journal, self._warn)
 
     def _warn(self, text: str) -> None:
         self.warning = text

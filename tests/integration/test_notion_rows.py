@@ -168,30 +168,6 @@ def test_failures_alone(server: NotionServer) -> None:
     assert _column(server, "Status") == ["failed"]
 
 
-def test_a_backfill_is_counted(server: NotionServer) -> None:
-    database_id = server.add_database(PROPERTIES)
-    outcomes = ["indexed"] * 90 + ["removed"] * 7 + ["failed"] * 3
-    entries = [entry(number, outcome=outcome, at=1_700_000_000.0) for number, outcome in enumerate(outcomes, 1)]
-    journal_for(server, database_id).deliver(entries)
-    assert _column(server, "File") == ["97 jobs: 90 indexed, 7 removed", *(f"인사/{n}.pdf" for n in (98, 99, 100))]
-    journal_for(server, database_id).deliver(entries[50:])
-    more = [entry(number, at=1_700_000_000.0) for number in range(101, 201)]
-    journal_for(server, database_id).deliver([*more[:60], *entries[:40]])
-    journal_for(server, database_id).deliver(more)
-    assert _column(server, "File")[0] == "157 jobs: 150 indexed, 7 removed"
-    assert len(server.rows()) == 4 + 40
-
-
-def test_a_summary_counts_by_bucket_and_hour(server: NotionServer) -> None:
-    journal = journal_for(server, server.add_database(PROPERTIES), mode="run_summary")
-    entries = [entry(n, bucket=b, at=a) for n, (b, a) in enumerate([("a", 3_600.0), ("b", 3_600.0), ("a", 7_300.0)])]
-    journal.deliver([*entries, entry(3, bucket="a", at=3_700.0, outcome="failed")])
-    journal.deliver(entries)
-    assert _column(server, "File") == ["2 jobs: 1 indexed, 1 failed", "1 job: 1 indexed", "1 job: 1 indexed"]
-    assert _column(server, "Status") == ["failed", "indexed", "indexed"]
-    assert _column(server, "Bucket") == ["a", "b", "a"]
-
-
 def test_databases_data_sources_and_addresses(server: NotionServer) -> None:
     database_id = server.add_database(PROPERTIES, sources=2)
     second = server.databases[database_id][1]

@@ -3,6 +3,7 @@
 from s3_to_milvus.adapters.journals.notion import NotionJournal
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import JournalEntry
+from s3_to_milvus.ports import Tickets
 from tests.support.notion_server import TOKEN, NotionServer
 
 __all__ = ["entry", "journal_for", "options_for"]
@@ -31,6 +32,9 @@ def options_for(server: NotionServer, database_id: str, **more: object) -> dict[
     return {**given, "requests_per_second": 1e6, **more}
 
 
-def journal_for(server: NotionServer, database_id: str, **more: object) -> NotionJournal:
-    """A journal as a process that starts now would have it."""
-    return NotionJournal(NotionJournal.Options.model_validate(options_for(server, database_id, **more)))
+def journal_for(
+    server: NotionServer, database_id: str, tickets: Tickets | None = None, **more: object
+) -> NotionJournal:
+    """A journal as a process that starts now would have it; ``tickets``: of its ledger, None: of one of its own."""
+    options = NotionJournal.Options.model_validate(options_for(server, database_id, **more))
+    return NotionJournal(options, tickets=tickets)

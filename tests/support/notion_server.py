@@ -18,6 +18,7 @@ from tests.support.notion_checks import Invalid, check_properties, shown_value
 __all__ = ["ORIGINAL", "TOKEN", "Fault", "NotionServer", "notion_server", "plain"]
 
 TOKEN = "ntn_token-that-must-never-be-shown"
+_MOST_BYTES = 500_000
 _CODES = {
     400: "validation_error",
     401: "unauthorized",
@@ -149,7 +150,11 @@ class _Handler(QuietHandler):
         self._handle({})
 
     def do_POST(self) -> None:
-        self._handle(json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0))))
+        content = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if len(content) > _MOST_BYTES:
+            self._error(400, "body failed validation: the payload should be <= `500KB`.")
+        else:
+            self._handle(json.loads(content))
 
     do_PATCH = do_POST
 

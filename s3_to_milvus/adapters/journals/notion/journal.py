@@ -2,20 +2,22 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from s3_to_milvus.adapters.journals.notion.client import NotionClient, id_in
+from s3_to_milvus.adapters.journals.notion.counting import HourRows
 from s3_to_milvus.adapters.journals.notion.failures import Refused, Unsure
 from s3_to_milvus.adapters.journals.notion.layout import PropertyNames
-from s3_to_milvus.adapters.journals.notion.rows import Row, Tally, file_row, hour_of, is_newer, job_row
-from s3_to_milvus.adapters.journals.notion.table import NotionTable, Standing
+from s3_to_milvus.adapters.journals.notion.ledger_name import LedgerName
+from s3_to_milvus.adapters.journals.notion.rows import Row, file_row, is_newer, job_row
+from s3_to_milvus.adapters.journals.notion.table import NotionTable
 from s3_to_milvus.domain.records import JournalEntry
 from s3_to_milvus.errors import ConfigError, Rejected, S3ToMilvusError, Unavailable
-from s3_to_milvus.ports import Limits
+from s3_to_milvus.ports import Limits, Tickets
 
 __all__ = ["NotionJournal"]
 
@@ -28,7 +30,8 @@ class NotionJournal:
     ``per_job``: a row for each job; where more than ``summarise_over`` of a delivery are not written yet (a backfill),
     the jobs that did not fail are counted in one row for each bucket and hour instead. ``per_file``: a row for each
     file, which its newest job overwrites. ``failures``: a row for each job that failed. ``run_summary``: one row for
-    each bucket and hour that counts its jobs.
+    each bucket and hour that counts its jobs. Rows that count are each ledger's own, and an hour has a further one
+    where the ids of its jobs lie too scattered for the first to name them all.
     """
 
     kind = "notion"
@@ -61,6 +64,7 @@ class NotionJournal:
         self,
         options: Options,
         limits: Limits | None = None,
+        tickets: Tickets | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -77,6 +81,7 @@ class NotionJournal:
         )
         table_id, names = options.database_id, options.properties
         self._table = NotionTable(client, table_id, names, options.settle_s, clock=clock, sleep=sleep)
+        self._ledger = LedgerName(tickets, clock)
         self._sender = threading.Lock()  # looking up and writing belong together
 
     def deliver(self, entries: Sequence[JournalEntry]) -> None:
@@ -89,8 +94,9 @@ class NotionJournal:
             if mode == "per_file":
                 self._files(chosen)
             elif mode == "run_summary":
-                tallies = _tallies(chosen)
-                self._count(tallies, self._table.find(list(tallies)), chosen)
+                hours = HourRows(self._table, self._ledger.get(), chosen)
+                hours.add(chosen)
+                _carried_out(hours.works())
             else:
                 self._jobs(chosen)
 
@@ -105,18 +111,16 @@ class NotionJournal:
         """A row for each; a job is written already where its row stands, or where the row of its hour counts it."""
         rows = {entry.id: job_row(entry) for entry in entries}
         over = self._options.summarise_over if self._options.mode == "per_job" else 0
-        tallies = _tallies(entries) if over else {}
-        found = self._table.find([*(row.prefix for row in rows.values()), *tallies])
-        counted = {(prefix, each) for prefix, tally in _read(tallies, found).items() for each in tally.ids}
-        left = [
-            entry
-            for entry in entries
-            if rows[entry.id].prefix not in found and (hour_of(entry).prefix, entry.id) not in counted
-        ]
+        hours = HourRows(self._table, self._ledger.get() if over else "", entries if over else [])
+        found = self._table.find([*(row.prefix for row in rows.values()), *hours.unread])
+        hours.take(found)
+        hours.read()
+        left = [entry for entry in entries if rows[entry.id].prefix not in found and not (over and hours.has(entry))]
         many = [entry for entry in left if entry.outcome != "failed"] if over and len(left) > over else []
         if many:
+            hours.add(many)
             try:
-                self._count({prefix: tallies[prefix] for prefix in _tallies(many)}, found, many)
+                _carried_out(hours.works())
             except Rejected as error:  # it is about none of the entries: one by one they would all become rows
                 raise ConfigError(error.message, hint=error.hint) from error
         told = {entry.id for entry in many}
@@ -134,31 +138,6 @@ class NotionJournal:
             if standing is None or is_newer(row, standing.marker):
                 works.append(partial(self._table.put, row, standing))
         _carried_out(works)
-
-    def _count(self, tallies: dict[str, Tally], found: dict[str, Standing], entries: Sequence[JournalEntry]) -> None:
-        """Add entries to the rows of their hours. Raises `Unavailable` before anything else is tried."""
-        _read(tallies, found)
-        for entry in entries:
-            tallies[hour_of(entry).prefix].add(entry)
-        rows = [tally.row() for tally in tallies.values()]
-        works = [partial(self._table.put, row, found.get(row.prefix)) for row in rows if not _stands(row, found)]
-        _carried_out(works)
-
-
-def _tallies(entries: Iterable[JournalEntry]) -> dict[str, Tally]:
-    """Empty tallies by prefix."""
-    return {tally.prefix: tally for tally in map(hour_of, entries)}
-
-
-def _read(tallies: dict[str, Tally], found: dict[str, Standing]) -> dict[str, Tally]:
-    """The tallies as the rows that stand tell them."""
-    for prefix, tally in tallies.items():
-        tally.read(found[prefix].marker if prefix in found else prefix)
-    return tallies
-
-
-def _stands(row: Row, found: dict[str, Standing]) -> bool:
-    return row.prefix in found and found[row.prefix].marker == row.marker
 
 
 def _carried_out(works: Sequence[Callable[[], None]]) -> None:
