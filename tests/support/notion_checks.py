@@ -28,7 +28,7 @@ def shown_value(value: Mapping[str, Any]) -> Any:
     if kind in ("title", "rich_text"):
         return "".join(part["text"]["content"] for part in inner)
     if kind in ("select", "status"):
-        return inner["name"]
+        return inner and inner["name"]
     if kind == "multi_select":
         return ", ".join(option["name"] for option in inner)
     return inner["start"] if kind == "date" else inner
@@ -45,6 +45,8 @@ def _check_text(name: str, parts: Any, _: Mapping[str, Any]) -> None:
 
 
 def _check_select(name: str, option: Any, column: dict[str, Any]) -> None:
+    if option is None:
+        return
     if "," in option["name"] or not 0 < len(option["name"]) <= 100:
         raise Invalid(f"body failed validation: invalid select option for {name}: no commas, 1 to 100 characters")
     options = column["select"].setdefault("options", [])
@@ -53,6 +55,8 @@ def _check_select(name: str, option: Any, column: dict[str, Any]) -> None:
 
 
 def _check_status(name: str, option: Any, column: Mapping[str, Any]) -> None:
+    if option is None:  # empties it: `status: {...} | null` in the types of the official SDK, for both requests
+        return
     names = [each["name"] for each in column["status"].get("options", [])]
     if option["name"] not in names:
         raise Invalid(f'Invalid status option. Status option "{option["name"]}" does not exist for {name}.')

@@ -106,6 +106,31 @@ class NotionServer(QuietServer):
             self.sources[source] = {name: _typed(name, kind) for name, kind in properties.items()}
         return database_id
 
+    def add_column(self, database_id: str, name: str, kind: Mapping[str, Any]) -> None:
+        """As a person does."""
+        for source in self.databases[database_id]:
+            self.sources[source][name] = _typed(name, kind)
+
+    def drop_column(self, database_id: str, name: str) -> None:
+        """As a person does: what stood in it is gone."""
+        self._change_column(database_id, name, lambda columns: columns.pop(name, None))
+
+    def rename(self, database_id: str, old: str, new: str) -> None:
+        """As a person does: the column keeps its id, and what stands in it."""
+        self._change_column(database_id, old, lambda columns: columns.update({new: columns.pop(old)}))
+        for source in self.databases[database_id]:
+            self.sources[source][new]["name"] = new
+
+    def _change_column(self, database_id: str, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+        with self.lock:
+            sources = self.databases[database_id]
+            pages = [page for page in self.pages.values() if page.source in sources]
+            for columns in [self.sources[each] for each in sources] + [
+                row for page in pages for _, row in page.versions
+            ]:
+                if name in columns:
+                    change(columns)
+
     def rows(self) -> list[dict[str, Any]]:
         """The properties of every page that is not in the trash, in the order of their making."""
         with self.lock:

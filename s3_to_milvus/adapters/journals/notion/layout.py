@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from s3_to_milvus.adapters.journals.notion.rows import Row
+from s3_to_milvus.adapters.journals.notion.rows import Row, age_of
 from s3_to_milvus.adapters.journals.notion.values import (
     property_value,
     readable,
@@ -40,6 +40,7 @@ _KINDS: dict[str, tuple[str, ...]] = {
 _MESSAGE_UNITS = 20_000
 _TITLE_UNITS = 4_000
 _MARKED_UNITS = 1_800  # a text that is searched for its marker stays one part of 2,000
+_FILTER_SIZE = 100
 _MARK = "[s2m:"
 _MARKED = re.compile(r"\[s2m:([^\]]*)\]\s*$")
 
@@ -59,17 +60,28 @@ class PropertyNames(BaseModel):
 
 
 class Layout:
-    """Made from the ``properties`` of a data source. Raises `ConfigError` for a named column that is not there."""
+    """Made from the ``properties`` of a data source. Raises `ConfigError` for a named column that is not there.
 
-    def __init__(self, properties: Mapping[str, Any], names: PropertyNames) -> None:
+    A marker is written into one place, and looked for in every text of a row that is not taken by something else, since
+    people rename columns and add some. ``job_id``: Notion's id of the column of markers, whatever its name is now.
+    """
+
+    def __init__(self, properties: Mapping[str, Any], names: PropertyNames, job_id: str = "") -> None:
         self._kinds = {name: str(found.get("type", "")) for name, found in properties.items()}
         self._title = next((name for name, kind in self._kinds.items() if kind == "title"), "")
         self.columns = {field: column for field in _NAMES if (column := self._column(field, getattr(names, field)))}
+        free = [name for name, kind in self._kinds.items() if kind == "rich_text" and name not in self.columns.values()]
+        known = next((name for name in free if job_id and properties[name].get("id") == job_id), "")
+        if known and "job_id" not in self.columns:
+            self.columns["job_id"] = known
+        self.job_id = str(properties.get(self.columns.get("job_id", ""), {}).get("id", ""))
         status = properties.get(self.columns.get("status", ""), {})
         kind = str(status.get("type", ""))
         options = (status.get(kind) or {}).get("options") or []
         self._options = [str(option.get("name", "")) for option in options]
         self._home = self.columns.get("job_id") or self.columns.get("message") or self._title
+        places = [self._home, self.columns.get("message", ""), self._title, *free]
+        self._places = [name for name in dict.fromkeys(places) if name][:_FILTER_SIZE]
         if not self._title:
             raise ConfigError("The table of Notion has no title property that can be written.")
 
@@ -83,14 +95,24 @@ class Layout:
         """What has no column: it is told in the message, or in the title, or not at all."""
         return [_NAMES[field][0] for field in _NAMES if field not in self.columns]
 
-    def properties(self, row: Row) -> dict[str, Any]:
-        """A row as the properties of a page. What has no column of its own goes into the message, or the title."""
+    @property
+    def at_once(self) -> int:
+        """How many prefixes one `condition` may be for: a filter has at most 100 parts."""
+        return _FILTER_SIZE // len(self._places)
+
+    def properties(self, row: Row, *, is_update: bool = False) -> dict[str, Any]:
+        """A row as the properties of a page. What has no column of its own goes into the message, or the title.
+
+        ``is_update``: over a row that stands, of which nothing may stay that does not hold any more.
+        """
         values: dict[str, Any] = {}
         homeless: list[str] = []
-        if (status := self._status(row.outcome)) is None:
-            homeless.append(row.outcome)
-        else:
+        if (status := self._status(row.outcome)) is not None:
             values[self.columns["status"]] = status
+        else:
+            homeless.append(row.outcome)
+            if is_update and (column := self.columns.get("status")):
+                values[column] = {self._kinds[column]: None}
         if column := self.columns.get("action"):
             values[column] = property_value(self._kinds[column], row.action)
         else:
@@ -104,24 +126,23 @@ class Layout:
         return {**values, **self._texts(row, ": ".join(filter(None, [*homeless, row.message])))}
 
     def condition(self, prefixes: Iterable[str]) -> dict[str, Any]:
-        """The filter that finds the rows whose markers start so; Notion allows 100 of them."""
-        word = "starts_with" if "job_id" in self.columns else "contains"
-        lead = "" if "job_id" in self.columns else _MARK
-        kind = self._kinds[self._home]
-        return {"or": [{"property": self._home, kind: {word: f"{lead}{prefix}"}} for prefix in prefixes]}
+        """The filter that finds the rows whose markers start so, wherever in them."""
+        return {"or": [self._condition(place, prefix) for prefix in prefixes for place in self._places]}
 
-    def marker_of(self, page: Mapping[str, Any]) -> str:
-        """The marker that stands in a page; empty: none."""
-        text = text_of((page.get("properties") or {}).get(self._home) or {})
-        if "job_id" in self.columns:
-            return text
-        found = _MARKED.search(text)
-        return found[1] if found else ""
+    def markers_of(self, page: Mapping[str, Any]) -> list[str]:
+        """What may be markers in a page, the latest first: a column that was renamed may still hold an older one."""
+        texts = [text_of((page.get("properties") or {}).get(place) or {}) for place in self._places]
+        markers = [found[1] if (found := _MARKED.search(text)) else text for text in texts]
+        return sorted(markers, key=age_of, reverse=True)
 
     def named_in(self, text: str) -> list[str]:
         """The columns that a refusal of Notion names."""
         written = [self._title, *self.columns.values()]
         return [name for name in dict.fromkeys(written) if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+
+    def _condition(self, place: str, prefix: str) -> dict[str, Any]:
+        word = "starts_with" if place == self.columns.get("job_id") else "contains"
+        return {"property": place, self._kinds[place]: {word: prefix}}
 
     def _column(self, field: str, wanted: str) -> str:
         fits = _KINDS[field]

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from s3_to_milvus.domain.records import JournalEntry
 
-__all__ = ["Row", "file_row", "finished_at", "hash_of", "is_newer", "job_hash", "job_row"]
+__all__ = ["Row", "age_of", "file_row", "finished_at", "hash_of", "is_newer", "job_hash", "job_row"]
 
-_FILE = re.compile(r"(\d+)-(\d+)$")
+_COUNT = re.compile(r"=(\d{1,18})")  # a person may have written anything there
+_FILE = re.compile(r"(\d{1,18})-(\d{1,18})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,15 @@ def file_row(entry: JournalEntry) -> Row:
 
 def is_newer(row: Row, marker: str) -> bool:
     """Whether a file's row tells of a later job than the marker that stands."""
-    return _when(row.marker) > _when(marker)
+    return age_of(row.marker) > age_of(marker)
+
+
+def age_of(marker: str) -> tuple[int, int]:
+    """Orders the markers of one row: those of a file by its job, those of an hour by how much they count."""
+    if marker.startswith("hour-"):
+        return sum(map(int, _COUNT.findall(marker))), 0
+    found = _FILE.search(marker)
+    return (int(found[1]), int(found[2])) if found else (-1, -1)
 
 
 def finished_at(entry: JournalEntry) -> float:
@@ -83,8 +92,3 @@ def _row(entry: JournalEntry, prefix: str, marker: str) -> Row:
 
 def _name(entry: JournalEntry) -> tuple[str, str]:
     return entry.ref.bucket, entry.ref.key
-
-
-def _when(marker: str) -> tuple[int, int]:
-    found = _FILE.search(marker)
-    return (int(found[1]), int(found[2])) if found else (-1, -1)

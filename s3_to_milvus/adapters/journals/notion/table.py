@@ -19,7 +19,6 @@ from s3_to_milvus.errors import S3ToMilvusError
 
 __all__ = ["NotionTable", "Standing"]
 
-_FILTER_SIZE = 100  # conditions in one filter
 _REMEMBERED = 20_000
 _T = TypeVar("_T")
 
@@ -59,7 +58,8 @@ class NotionTable:
             if is_fresh or not self._source_id:
                 self._source_id = self._resolved()
             properties = self._client.data_source(self._source_id).get("properties")
-            self._layout = Layout(properties if isinstance(properties, dict) else {}, self._names)
+            job_id = "" if self._layout is None else self._layout.job_id
+            self._layout = Layout(properties if isinstance(properties, dict) else {}, self._names, job_id)
         return self._layout
 
     def find(self, prefixes: Sequence[str]) -> dict[str, Standing]:
@@ -67,10 +67,8 @@ class NotionTable:
         asked = [prefix for prefix in prefixes if prefix not in self._known or prefix in self._unsure_since]
         if asked:
             self._settle(asked)
-        for start in range(0, len(asked), _FILTER_SIZE):
-            chunk = asked[start : start + _FILTER_SIZE]
-            found = self._repeated(lambda layout, chunk=chunk: list(self._search(layout, chunk)))  # type: ignore[misc]
-            for prefix in chunk:
+            found = self._repeated(lambda layout: list(self._search(layout, asked)))
+            for prefix in asked:
                 self._known.pop(prefix, None)
                 self._unsure_since.pop(prefix, None)
             for prefix, standing in reversed(found):  # of two, the older one
@@ -91,7 +89,10 @@ class NotionTable:
             self.create(row)
             return
         try:
-            self._attempt(row, lambda layout: self._client.update_page(standing.page_id, layout.properties(row)))
+            self._attempt(
+                row,
+                lambda layout: self._client.update_page(standing.page_id, layout.properties(row, is_update=True)),
+            )
         except (NotFound, Refused) as error:
             if isinstance(error, Refused) and not error.is_in_trash:
                 raise
@@ -134,11 +135,13 @@ class NotionTable:
             raise _named(refused, fresh) from refused
 
     def _search(self, layout: Layout, prefixes: Sequence[str]) -> Iterator[tuple[str, Standing]]:
-        for page in self._client.query(self._source_id, layout.condition(prefixes)):
-            marker = layout.marker_of(page)
-            for prefix in prefixes:
-                if marker.startswith(prefix):
-                    yield prefix, Standing(str(page.get("id", "")), marker)
+        for start in range(0, len(prefixes), layout.at_once):
+            chunk = prefixes[start : start + layout.at_once]
+            for page in self._client.query(self._source_id, layout.condition(chunk)):
+                markers = layout.markers_of(page)
+                for prefix in chunk:
+                    if marker := next((each for each in markers if each.startswith(prefix)), ""):
+                        yield prefix, Standing(str(page.get("id", "")), marker)
 
     def _settle(self, prefixes: Sequence[str]) -> None:
         last = max([self._started_at, *(self._unsure_since.get(prefix, self._started_at) for prefix in prefixes)])
