@@ -1,4 +1,4 @@
-"""Makes files fit for the service: pages cut out, passwords taken off, long PDFs in parts, large pictures reduced.
+"""Makes files fit for the service: pages cut out, passwords taken off, large PDFs in parts, large pictures reduced.
 
 It opens hostile files by PDFium and Pillow, so it runs in a parsing child, as if it were a parser; what it makes are
 attachments. None: the file may be sent as it is.
@@ -13,21 +13,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from s3_to_milvus.adapters.parsers.upstage.pictures import reduced_frames
 from s3_to_milvus.domain.documents import Attachment, Document
 from s3_to_milvus.domain.formats import Format
 from s3_to_milvus.domain.media import PDF
-from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
+from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import ParserInput
 
 __all__ = ["PDFIUM", "UpstageCutter"]
 
 _MIB = 1 << 20
-_QUALITIES = (85, 75, 60, 45)
 _SCAN_DPIS = (200, 150)  # below that OCR suffers, and the service takes far larger files
 _MIN_TOKENS = 8
-_MAX_PIXELS = 200_000_000
 _MAX_PAGE_PIXELS = 40_000_000
-_SMALL_SIDE = 600  # a picture is never made smaller than this
 # What PDFium writes of the moment: without it, the same pages are the same bytes, and a request is found again.
 _MOMENT = re.compile(rb"(?<=/CreationDate\(D:)\d{14}|(?<=/ID\[<)[0-9A-F]{32}(?=>)|(?<=><)[0-9A-F]{32}(?=>\]>>)")
 
@@ -36,14 +34,17 @@ PDFIUM = threading.Lock()  # PDFium is not safe to enter from two threads at onc
 
 
 class UpstageCutter:
-    """Gives ``page_count`` and, where the file cannot be sent as it is, the parts to send in their order."""
+    """Gives ``page_count`` and, where the file cannot be sent as it is, the parts to send in their order.
+
+    ``unread_pages``: all of them, where a file of that size, or what was made of it, is nothing but pictures.
+    """
 
     kind = "upstage-cutter"
 
     class Options(BaseModel):
-        """``image_mb``: pictures, and PDFs that are only pictures, are reduced to about that.
+        """``image_mb``: pictures are reduced to about that.
 
-        PDFs of more than ``part_pages`` or ``part_mb`` come in parts.
+        PDFs of more than ``part_pages`` or ``part_mb`` come in parts; a page is reduced only if it alone is larger.
         """
 
         model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +61,7 @@ class UpstageCutter:
 
     def __init__(self, options: Options | None = None) -> None:
         self._options = options or self.Options()
+        self._part_bytes = self._options.part_mb * _MIB
 
     def parse(self, source: ParserInput) -> Document:
         """Raises `UnreadableDocument`, `EncryptedDocument`, `DocumentTooLarge`."""
@@ -69,14 +71,14 @@ class UpstageCutter:
         most_bytes = self._options.image_mb * _MIB
         if source.size_bytes <= most_bytes:
             return Document((), source.media_type)
-        frames = _frames(source)
-        reduced = [_reduced(frame, most_bytes // len(frames)) for frame in frames]
-        if len(reduced) == 1:
-            part = Attachment("reduced.jpg", reduced[0])
-        else:
-            with PDFIUM:
-                part = Attachment(f"{len(frames)}-reduced.pdf", _bound(reduced))
-        return Document((), source.media_type, page_count=len(frames), attachments=[part])
+        reduced = reduced_frames(source, most_bytes)
+        count = len(reduced)
+        if count == 1:
+            return Document((), source.media_type, page_count=1, attachments=[Attachment("reduced.jpg", reduced[0])])
+        with PDFIUM:
+            part = Attachment(f"{count}-reduced.pdf", _bound(reduced))
+        pages = tuple(range(1, count + 1))
+        return Document((), source.media_type, page_count=count, unread_pages=pages, attachments=[part])
 
     def check(self) -> str:
         """Nothing is needed from outside."""
@@ -90,33 +92,37 @@ class UpstageCutter:
             count = len(document)
             source.limits.check_pages(count)
             pages = [number for number in source.pages or range(1, count + 1) if 1 <= number <= count]
-            is_large = source.size_bytes > self._options.image_mb * _MIB and _is_scan(document)
+            is_scan = source.size_bytes > self._options.image_mb * _MIB and _is_scan(document)
+            pictures = tuple(range(1, count + 1)) if is_scan else ()
             step = self._step(source.size_bytes, count)
-            if not (is_locked or is_large or source.pages is not None or count > step):
-                return Document((), PDF, page_count=count)
-            parts = list(self._parts(pypdfium2, document, pages, step, is_large=is_large))
+            parts: list[Attachment] = []
+            if is_locked or source.pages is not None or count > step or source.size_bytes > self._part_bytes:
+                parts += (
+                    part
+                    for start in range(0, len(pages), step)
+                    for part in self._parts(document, pages[start : start + step])
+                )
         except pypdfium2.PdfiumError as exc:
             raise UnreadableDocument("A page of the PDF is damaged: it cannot be cut out.") from exc
         finally:
             document.close()
-        return Document((), PDF, page_count=count, attachments=parts)
+        return Document((), PDF, page_count=count, unread_pages=pictures, attachments=parts)
 
     def _step(self, size_bytes: int, count: int) -> int:
-        """How many pages one part may have."""
-        by_size = count * self._options.part_mb * _MIB // max(1, size_bytes)
+        """How many pages one part may have, if all have the same size."""
+        by_size = count * self._part_bytes // max(1, size_bytes)
         return max(1, min(self._options.part_pages, by_size)) if by_size < count else self._options.part_pages
 
-    def _parts(
-        self, pdfium: Any, document: Any, pages: Sequence[int], step: int, *, is_large: bool
-    ) -> Iterator[Attachment]:
-        """The name of each says how many pages it has, and whether they are pictures now."""
-        for start in range(0, len(pages), step):
-            chosen = pages[start : start + step]
-            if is_large:
-                data = _rendered(document, chosen, self._options.image_mb * _MIB)
-                yield Attachment(f"{len(chosen)}-reduced.pdf", data)
-            else:
-                yield Attachment(f"{len(chosen)}-cut.pdf", _cut(pdfium, document, chosen))
+    def _parts(self, document: Any, pages: Sequence[int]) -> Iterator[Attachment]:
+        """Halves of halves, until each is below the limit. The name of each says how many pages it has."""
+        data = _cut(document, pages)
+        if len(data) <= self._part_bytes:
+            yield Attachment(f"{len(pages)}-cut.pdf", data)
+        elif len(pages) > 1:
+            for half in (pages[: len(pages) // 2], pages[len(pages) // 2 :]):
+                yield from self._parts(document, half)
+        else:
+            yield Attachment("1-reduced.pdf", _rendered(document, pages[0], self._part_bytes))
 
 
 def _opened(pdfium: Any, source: ParserInput) -> tuple[Any, bool]:
@@ -131,9 +137,11 @@ def _opened(pdfium: Any, source: ParserInput) -> tuple[Any, bool]:
     raise EncryptedDocument("The PDF is protected by a password.")
 
 
-def _cut(pdfium: Any, document: Any, pages: Sequence[int]) -> bytes:
+def _cut(document: Any, pages: Sequence[int]) -> bytes:
     """These pages as a PDF of their own."""
-    part = pdfium.PdfDocument.new()
+    import pypdfium2
+
+    part = pypdfium2.PdfDocument.new()
     try:
         part.import_pages(document, pages=[number - 1 for number in pages])
         return _saved(part)
@@ -160,15 +168,13 @@ def _is_scan(document: Any) -> bool:
     return words < _MIN_TOKENS
 
 
-def _rendered(document: Any, pages: Sequence[int], most_bytes: int) -> bytes:
-    """These pages as grey pictures in a PDF of their own; one page is in memory at a time."""
-    pictures, sizes = [], []
-    for number in pages:
-        page = document[number - 1]
-        sizes.append(page.get_size())
-        pictures.append(_picture(page, most_bytes // len(pages)))
+def _rendered(document: Any, number: int, most_bytes: int) -> bytes:
+    """This page as a grey picture in a PDF of its own."""
+    page = document[number - 1]
+    try:
+        return _bound([_picture(page, most_bytes)], [page.get_size()])
+    finally:
         page.close()
-    return _bound(pictures, sizes)
 
 
 def _picture(page: Any, most_bytes: int) -> bytes:
@@ -203,41 +209,3 @@ def _bound(pictures: Sequence[bytes], sizes: Sequence[tuple[float, float]] = ())
         return _saved(part)
     finally:
         part.close()
-
-
-def _frames(source: ParserInput) -> list[Any]:
-    """The pictures of an image file: several in a TIFF of several pages."""
-    from pi_heif import register_heif_opener
-    from PIL import Image, ImageSequence
-
-    register_heif_opener()
-    Image.MAX_IMAGE_PIXELS = None  # checked here, with words of our own
-    frames, pixels = [], 0
-    try:
-        with Image.open(io.BytesIO(source.read())) as image:
-            source.limits.check_pages(getattr(image, "n_frames", 1))
-            for frame in ImageSequence.Iterator(image):
-                pixels += frame.width * frame.height
-                if pixels > _MAX_PIXELS:
-                    raise DocumentTooLarge(f"The image has more than {_MAX_PIXELS // 1_000_000} million pixels.")
-                frames.append(frame.convert("RGB"))
-    except (DocumentTooLarge, MemoryError):
-        raise
-    except Exception as exc:  # Pillow raises whatever a damaged file makes it meet
-        raise UnreadableDocument("The image is damaged or cut short.") from exc
-    if not frames:
-        raise UnreadableDocument("The image is damaged or cut short.")
-    return frames
-
-
-def _reduced(image: Any, most_bytes: int) -> bytes:
-    """A JPEG below the size: first of less quality, then of fewer pixels."""
-    while True:
-        for quality in _QUALITIES:
-            held = io.BytesIO()
-            image.save(held, "JPEG", quality=quality)
-            if held.tell() <= most_bytes:
-                return held.getvalue()
-        if max(image.size) <= _SMALL_SIDE:
-            return held.getvalue()
-        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)))

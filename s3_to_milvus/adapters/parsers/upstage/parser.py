@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -57,7 +57,7 @@ class _Part:
 
 @dataclass(slots=True)
 class _Read:
-    """What was read of a part. ``known``: pages of the document that had text, or could not be read at all."""
+    """What was read of a part. ``known``: pages that had text, were read as pictures already, or cannot be read."""
 
     blocks: list[Block]
     warnings: list[str]
@@ -185,25 +185,27 @@ class UpstageParser:
             unread_pages=bare,
         )
 
-    def _parts(self, source: ParserInput) -> tuple[int | None, list[_Part]]:
-        """How many pages the document has, where that is known, and what is sent of it."""
+    def _parts(self, source: ParserInput) -> tuple[int | None, Iterable[_Part]]:
+        """How many pages the document has, where that is known, and what is sent of it: each before the next."""
         fields = self._fields if source.pages is None else self._with_ocr
         if source.media_type not in UpstageCutter.media_types:
             return None, [_Part(_NAMES[source.media_type], source.read, (), fields)]
         cut = self._cutter.parse(source)
-        count = cut.page_count
-        left = [page for page in source.pages or range(1, (count or 0) + 1) if 1 <= page <= (count or 0)]
-        parts = []
+        return cut.page_count, self._made_of(source, cut, self._with_ocr if cut.unread_pages else fields)
+
+    def _made_of(self, source: ParserInput, cut: Document, fields: Mapping[str, str]) -> Iterator[_Part]:
+        """What the cutter made; nothing: the file as it is."""
+        count = cut.page_count or 0
+        left = [page for page in source.pages or range(1, count + 1) if 1 <= page <= count]
+        is_whole = source.pages is None
         for each in cut.attachments:
+            is_whole = False
             held, kind = each.name.partition("-")[0], each.name.rpartition(".")[2]
             size = int(held) if held.isdecimal() else 1
             pages, left = tuple(left[:size]), left[size:]
-            is_reduced = each.name.endswith("-reduced.pdf")
-            name = "document.pdf" if kind == "pdf" else "image.jpg"
-            parts.append(_Part(name, _reader(each), pages, self._with_ocr if is_reduced else fields))
-        if not parts and source.pages is None:
-            parts = [_Part(_NAMES[source.media_type], source.read, tuple(left), fields)]
-        return count, parts
+            yield _Part("document.pdf" if kind == "pdf" else "image.jpg", _reader(each), pages, fields)
+        if is_whole:
+            yield _Part(_NAMES[source.media_type], source.read, tuple(left), fields)
 
     def check(self) -> str:
         """Ask for a request that is not there: the key is proved, nothing is read or paid."""
@@ -212,7 +214,7 @@ class UpstageParser:
 
     def _part(self, part: _Part) -> _Read:
         """What one file that is sent gives."""
-        read = _Read([], [], set())
+        read = _Read([], [], set(part.pages if part.fields is self._with_ocr else ()))
         data = part.read()
         is_small = len(part.pages) <= self._options.sync_pages and len(data) <= self._options.sync_mb * _MIB
         answers, is_paid = self._answers.of(Sent(part.name, data, part.fields, is_small=is_small))
