@@ -22,7 +22,8 @@ class Journal(Protocol):
         """Write entries; all were written when it returns. May be called again with the same ids after an error.
 
         Raises a `PermanentError` where it refuses an entry for what it is: they are then given one by one, and those
-        that are refused again hold no other. Any other error: all are given again later.
+        that are refused again hold no other. Any other error: all are given again later, before those that came
+        meanwhile, and not before its ``retry_after_s`` where it has one.
         """
 
     def check(self) -> str:

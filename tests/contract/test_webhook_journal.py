@@ -5,6 +5,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ from pydantic import ValidationError
 from s3_to_milvus.adapters.journals.webhook import WebhookJournal
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.records import JournalEntry
+from s3_to_milvus.engine.delivery import Delivery
 from s3_to_milvus.errors import ConfigError, RateLimited, Rejected, S3ToMilvusError, Unauthorized, Unavailable
 from s3_to_milvus.ports import Journal
 from s3_to_milvus.testing.contracts.journal import JournalContract
+from s3_to_milvus.testing.fakes.clock import FakeClock
+from s3_to_milvus.testing.fakes.ledger import MemoryLedger
 from tests.support.receiver import Answer, Receiver, receiver
 
 SECRET = "a-secret-that-must-never-be-shown"
@@ -126,3 +130,20 @@ def test_addresses_are_checked(url: str) -> None:
     with pytest.raises(ValidationError) as caught:
         WebhookJournal.Options.model_validate({"url": url, "secret": SECRET})
     assert SECRET not in str(caught.value)
+
+
+def test_a_receiver_that_is_busy_once_gets_all_in_order_when_it_said(server: Receiver, journal: WebhookJournal) -> None:
+    clock, ledger = FakeClock(), MemoryLedger()
+    for number in range(1, 251):
+        ledger.journal[number] = (0.0, replace(ENTRY, id=number))
+    delivery = Delivery(ledger, clock, journal, lambda text: None)
+    server.answers.append(Answer(503, {"Retry-After": "3600"}))
+    assert delivery.step() == pytest.approx(3_600)
+    for _ in range(300):
+        clock.advance(1)
+        delivery.step()
+    assert server.asked == 1
+    clock.advance(3_300)
+    while not delivery.step():
+        pass
+    assert [each["id"] for each in _entries(server)] == list(range(1, 251))
