@@ -18,6 +18,12 @@ from s3_to_milvus.testing.contracts.journal import JournalContract
 from s3_to_milvus.testing.fakes.journal import MemoryJournal
 
 
+@pytest.fixture(autouse=True)
+def _as_at_the_start() -> None:
+    """An earlier test may have run a command, which sets the log up."""
+    structlog.reset_defaults()
+
+
 class TestLogJournal(JournalContract):
     @pytest.fixture(autouse=True)
     def _lines(self) -> Iterator[None]:
