@@ -97,7 +97,10 @@ class Application:
         return self._sns.verified(content)
 
     def open_source(self, uri: str) -> SourceEntry:
-        """Register a folder or ``s3://bucket/prefix`` and remember it. Raises `ConfigError`."""
+        """Register a folder or ``s3://bucket/prefix``. Raises `ConfigError`.
+
+        A folder is remembered now; a bucket once it was listed, since its name may be a mistake.
+        """
         address = parse_address(uri)
         if address.kind == FOLDER and Path(address.place).is_relative_to(self.settings.data_dir.resolve()):
             raise ConfigError(
@@ -109,7 +112,7 @@ class Application:
 
     def _open(self, address: Address) -> SourceEntry:
         ledger = self.mirror.parts.ledger
-        entry = entry_for(address, ledger.sources())
+        entry = entry_for(address, [*ledger.sources(), *self.sources])
         # The scope first: a store without one is mirrored wholly.
         if entry.prefix not in self._scopes.setdefault(entry.name, [entry.prefix]):
             self._scopes[entry.name].append(entry.prefix)
@@ -117,7 +120,7 @@ class Application:
             self._stores[entry.name] = self._chosen.store(address, entry.name)
         if address.kind == FOLDER:
             self._folders[entry.name] = Path(address.place)
-        ledger.put_source(entry)
+            ledger.put_source(entry)
         if all(entry.uri != each.uri for each in self.sources):
             self.sources.append(entry)
             if address.kind == FOLDER and self._is_built:
@@ -136,7 +139,7 @@ class Application:
 
     def _open_sources(self, sources: Sequence[str]) -> None:
         """With ``s3://*`` also the buckets that an event named in an earlier life."""
-        self._named = NamedBuckets(self._list_bucket, self.open_source) if ANY_BUCKET in sources else None
+        self._named = NamedBuckets(self._list_bucket, self._open_named) if ANY_BUCKET in sources else None
         self._limited = {address.place for address in map(parse_address, _named_in(sources)) if address.kind == S3}
         known = self.mirror.parts.ledger.sources() if self._named else []
         named = [entry.uri for entry in known if entry.is_bucket and entry.name not in self._limited]
@@ -146,6 +149,9 @@ class Application:
     def _open_bucket(self, bucket: str) -> str:
         """With ``s3://*``; but where the sources name a bucket, what they say of it is what is mirrored."""
         return "" if self._named is None or bucket in self._limited else self._named.open(bucket)
+
+    def _open_named(self, uri: str) -> None:
+        self.mirror.parts.ledger.put_source(self.open_source(uri))
 
     def _list_bucket(self, bucket: str) -> None:
         for _ in self._chosen.store(parse_address(f"s3://{bucket}"), bucket).list(bucket):

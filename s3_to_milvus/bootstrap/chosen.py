@@ -1,6 +1,6 @@
 """Makes the adapters that the settings choose."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from s3_to_milvus.bootstrap.ledger_limits import LedgerLimits
 from s3_to_milvus.bootstrap.ledger_tickets import LedgerTickets
 from s3_to_milvus.bootstrap.sources import FOLDER, S3, Address
 from s3_to_milvus.domain.document_limits import DocumentLimits
+from s3_to_milvus.domain.quarantine import Decoded, Refused
 from s3_to_milvus.domain.recipe import fingerprint_of
 from s3_to_milvus.domain.retrying import RetryPolicy
 from s3_to_milvus.engine.hints import Hints
@@ -137,12 +138,19 @@ class Chosen:
 
     def events(self, hints: Hints) -> list[EventSource]:
         """What tells about changes anywhere: queues, and sources of other packages."""
-        found: list[EventSource] = []
-        for kind in self._settings.events.kind:
-            extra = (hints.decode, hints.keep) if kind == "sqs" else ()
-            if kind != "watch":
-                found.append(registry.load("event_source", kind)(self._options("event_source", kind), *extra))
-        return found
+        kinds = [kind for kind in self._settings.events.kind if kind != "watch"]
+        return [self.event_source(kind, hints.decode, hints.keep) for kind in kinds]
+
+    def event_source(
+        self,
+        kind: str,
+        decode: Callable[[object], Decoded] = lambda body: Decoded(),
+        keep: Callable[[Sequence[Refused], str], None] = lambda refused, source: None,
+    ) -> EventSource:
+        """One of them; without ``decode`` and ``keep`` good for its check only."""
+        extra = (decode, keep) if kind == "sqs" else ()
+        made: EventSource = registry.load("event_source", kind)(self._options("event_source", kind), *extra)
+        return made
 
     def store(self, address: Address, name: str) -> ObjectStore:
         """The store that holds a source."""
@@ -154,6 +162,11 @@ class Chosen:
         if self._s3 is None:
             self._s3 = registry.load("object_store", S3)(self._options("object_store", S3))
         return self._s3
+
+    def s3_account(self) -> str:
+        """Whether the S3 server answers and knows us, whatever bucket it will be."""
+        found: str = registry.load("object_store", S3)(self._options("object_store", S3)).check_account()
+        return found
 
     def close(self) -> None:
         """Stop child processes."""

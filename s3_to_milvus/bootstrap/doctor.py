@@ -56,7 +56,11 @@ def _look(settings: Settings, chosen: Chosen) -> Iterator[Finding]:
     parsers = chosen.parsers()  # before the first child starts: it loads them while it still may
     yield _isolation(chosen)
     yield from (_try(f"parser {parser.kind}", parser.check) for parser in parsers)
+    yield _try("splitter", lambda: chosen.splitter().check())
     yield _try("journal", lambda: chosen.journal().check())
+    yield from (
+        _try(f"events {kind}", partial(_events, chosen, kind)) for kind in settings.events.kind if kind != "watch"
+    )
     for uri in settings.source:
         yield _try(f"source {uri}", partial(_source, chosen, uri))
     yield _onnx()
@@ -96,9 +100,13 @@ def _ledger(chosen: Chosen) -> str:
         ledger.close()
 
 
+def _events(chosen: Chosen, kind: str) -> str:
+    return chosen.event_source(kind).check()
+
+
 def _source(chosen: Chosen, uri: str) -> str:
     if uri == ANY_BUCKET:
-        return "a bucket is looked at once an event names it"
+        return f"{chosen.s3_account()}; a bucket is looked at once an event names it"
     address: Address = parse_address(uri)
     entry = entry_for(address, ())
     return chosen.store(address, entry.name).check(entry.name)

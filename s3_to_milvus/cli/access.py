@@ -79,7 +79,8 @@ def quarantine(ids: Sequence[int], replay: bool, is_dropping: bool, as_json: boo
         done = desk.replay(chosen) if replay else desk.drop_quarantined(chosen) if is_dropping else None
         found = [] if done is not None else desk.quarantined()
     if done is not None:
-        print_json(done) if as_json else note(f"{done['taken']} understood, {done['left']} left.")
+        what = "" if is_dropping else f"{done['taken']} understood, "
+        print_json(done) if as_json else note(f"{what}{done['left']} left.")
         return
     found = [each for each in found if not ids or each["id"] in ids]
     if as_json:

@@ -78,7 +78,7 @@ def adopt(
 
     settings = load_settings()
     chosen = list(sources) or [each for each in settings.source if each != "s3://*"]
-    if not chosen:
+    if not chosen and not drop_original:
         raise click.UsageError("Name a SOURCE: s3://bucket (or set S2M_SOURCE).")
     desk = Direct(settings, chosen)
     answers: list[Answer] = []

@@ -58,7 +58,7 @@ def status(as_json: bool) -> None:
         click.echo(f"source {shown(source['uri'])}{scanned}")
     if answer["collections"]:
         columns = ("folder", "objects", "entities", "name", "embedder", "dim")
-        rows = [[line[column] for column in columns] for line in answer["collections"]]
+        rows = [["?" if line[each] is None else line[each] for each in columns] for line in answer["collections"]]
         click.echo()
         print_table(columns, rows, numbers=(1, 2, 5))
 

@@ -44,7 +44,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     else:
         for each in findings:
             mark = "ok  " if each.is_ok else "--  " if each.is_optional else "BAD "
-            click.echo(f"{mark}{each.name}: {shown(each.message)}")
+            click.echo(f"{mark}{each.name}: {_in_lines(each.message)}")
             if each.hint and not each.is_ok:
                 click.echo(f"    hint: {shown(each.hint)}")
     if not is_ok:
@@ -85,3 +85,8 @@ def _said(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(each) for each in value)
     return "" if value is None else str(value)
+
+
+def _in_lines(text: str) -> str:
+    """A finding of several lines, each of them made safe to show."""
+    return "\n    ".join(map(shown, text.splitlines()))

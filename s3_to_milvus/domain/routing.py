@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from s3_to_milvus.domain.objects import ObjectRef
 
-__all__ = ["Route", "collection_label", "collection_name", "route_of"]
+__all__ = ["Route", "collection_label", "collection_name", "is_left_out", "route_of"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAME_BYTES = 200
@@ -17,7 +17,8 @@ _NAME_BYTES = 200
 @dataclass(frozen=True, slots=True)
 class Route:
     """Objects of ``bucket`` (empty: any) below ``prefix`` go to ``collection``, or, where that is empty,
-    to one collection per top-level folder below the prefix. ``is_ignored`` leaves them out altogether.
+    to one collection per top-level folder below the prefix. ``is_ignored`` leaves them out altogether,
+    ``needs_folder`` those that lie in no folder below the prefix.
 
     ``parsers`` are the kinds that read them, in this order (empty: all); ``passwords`` are tried where one is needed.
     """
@@ -26,6 +27,7 @@ class Route:
     prefix: str = ""
     collection: str = ""
     is_ignored: bool = False
+    needs_folder: bool = False
     parsers: tuple[str, ...] = ()
     passwords: tuple[str, ...] = field(default=(), repr=False)
 
@@ -40,13 +42,22 @@ def route_of(routes: Sequence[Route], ref: ObjectRef) -> Route | None:
     return max(found, key=lambda route: (len(route.prefix), bool(route.bucket)), default=None)
 
 
+def is_left_out(route: Route | None, ref: ObjectRef) -> bool:
+    """True where the object goes into no collection."""
+    return route is None or route.is_ignored or (route.needs_folder and not _folder(route, ref))
+
+
 def collection_label(route: Route, ref: ObjectRef) -> str:
     """The folder name people see: fixed by the route, else the top-level folder, else the bucket's name."""
     if route.collection:
         return route.collection
+    return unicodedata.normalize("NFC", _folder(route, ref) or ref.bucket)
+
+
+def _folder(route: Route, ref: ObjectRef) -> str:
+    """The top-level folder below the prefix; empty for what lies directly below it."""
     folder, slash, _ = ref.key[len(route.prefix) :].lstrip("/").partition("/")
-    label = folder if slash and folder else ref.bucket
-    return unicodedata.normalize("NFC", label)
+    return folder if slash else ""
 
 
 def collection_name(label: str) -> str:

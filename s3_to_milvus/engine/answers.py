@@ -111,9 +111,9 @@ def status_details(status: Status) -> Answer:
 
 
 def collection_lines(
-    collections: Sequence[CollectionCounts], embedder: Embedder, count: Callable[[str], int]
+    collections: Sequence[CollectionCounts], embedder: Embedder, count: Callable[[str], int | None]
 ) -> list[Answer]:
-    """Collections with the rows that ``count`` finds in each by its name.
+    """Collections with the rows that ``count`` finds in each by its name (None: it can't tell now).
 
     One of the ``embedder`` in use shows its kind; that of another one, which no search looks at, a fingerprint.
     """

@@ -4,7 +4,7 @@ import threading
 
 from s3_to_milvus.domain.adopting import original_name
 from s3_to_milvus.domain.objects import ObjectRef
-from s3_to_milvus.domain.routing import collection_label, collection_name, route_of
+from s3_to_milvus.domain.routing import collection_label, collection_name, is_left_out, route_of
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import ConfigError, SchemaMismatch
@@ -27,7 +27,7 @@ class Collections:
     def label_of(self, ref: ObjectRef) -> str | None:
         """The label of the object's collection; None where no route leads it into one."""
         route = route_of(self._parts.routes, ref)
-        return None if route is None or route.is_ignored else collection_label(route, ref)
+        return None if route is None or is_left_out(route, ref) else collection_label(route, ref)
 
     def spec_of(self, label: str) -> CollectionSpec:
         """The collection for a label; not made yet."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from s3_to_milvus.domain.objects import Lane, ObjectEvent, ObjectRef, sort_key
-from s3_to_milvus.domain.routing import route_of
+from s3_to_milvus.domain.routing import is_left_out, route_of
 from s3_to_milvus.engine.observe import EVENTS
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import RateLimited
@@ -85,8 +85,7 @@ class Intake:
         return "No source of this service covers that key."
 
     def _is_routed(self, ref: ObjectRef) -> bool:
-        route = route_of(self._parts.routes, ref)
-        return _is_possible(ref) and route is not None and not route.is_ignored
+        return _is_possible(ref) and not is_left_out(route_of(self._parts.routes, ref), ref)
 
     def _is_covered(self, ref: ObjectRef) -> bool:
         prefixes = self._parts.scopes.get(ref.bucket, ("",))

@@ -5,7 +5,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from s3_to_milvus.domain.objects import Lane, ObjectEvent, ObjectRef
 from s3_to_milvus.domain.records import Counts, ObjectState, ObjectStatus, Run
@@ -82,14 +82,23 @@ class Mirror:
         return self.intake.take(events, reasons=self.intake.open_buckets(events))
 
     def scan(self, source: SourceEntry, *, is_removal_confirmed: bool = False, prefix: str | None = None) -> ScanReport:
-        """Scan a source (or one prefix of it) and let the workers run; does not wait for them."""
+        """Scan a source (or one prefix of it) and let the workers run; does not wait for them.
+
+        A source that was scanned to its end is remembered, with the time.
+        """
         where = source.prefix if prefix is None else prefix
         try:
-            return self._scanner.scan(
+            report = self._scanner.scan(
                 source.name, where, is_part=prefix is not None, is_removal_confirmed=is_removal_confirmed
             )
         finally:
             self.pool.wake()  # what was found before a failure is marked, too
+        if prefix is None:
+            self._remember(source)
+        return report
+
+    def _remember(self, source: SourceEntry) -> None:
+        self.parts.ledger.put_source(replace(source, last_scan_at=self.parts.clock.now()))
 
     def plan(self, source: SourceEntry) -> SyncReport:
         """What a sync would do; writes nothing."""
@@ -139,6 +148,7 @@ class Mirror:
             )
         finally:
             self.pool.wake()
+        self._remember(source)
         tell(report)
         self.guards.pop(source.uri, None)
         total = report.added + report.changed + report.removed

@@ -4,7 +4,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from s3_to_milvus.domain.objects import ObjectEvent, ObjectRef
@@ -19,6 +18,7 @@ __all__ = ["Service"]
 _JOIN_S = 0.5
 _MEASURE_S = 5.0
 _FAILED_S = 1.0
+_WORKS_S = 5.0
 
 
 class Service:
@@ -77,7 +77,6 @@ class Service:
     def _scan(self, entry: SourceEntry, prefix: str | None) -> None:
         self.mirror.scan(entry, prefix=prefix)
         if prefix is None:
-            self.mirror.parts.ledger.put_source(replace(entry, last_scan_at=self.mirror.parts.clock.now()))
             self.mirror.guards.pop(entry.uri, None)
 
     def emit(self, events: Sequence[ObjectEvent]) -> None:
@@ -100,12 +99,26 @@ class Service:
             try:
                 wait_s = step()
             except Exception as error:  # noqa: BLE001 - scans heal what is missed meanwhile
-                log.warning("loop.failed", loop=threading.current_thread().name, error=type(error).__name__)
+                known = f"{error.message} {error.hint}" if isinstance(error, S3ToMilvusError) else ""
+                name, loop = type(error).__name__, threading.current_thread().name
+                log.warning("loop.failed", loop=loop, error=name, message=known or None)
                 wait_s = _FAILED_S
             self._stop.wait(wait_s)
 
     def _watch(self, source: EventSource) -> float:
-        source.run(self.emit, self._stop.is_set)
+        """Listen until stopped. A source that fails is a warning of the status until it has worked for a while."""
+        began, name = time.monotonic(), f"events {source.kind}"
+
+        def should_stop() -> bool:
+            if time.monotonic() - began > _WORKS_S:
+                self.mirror.guards.pop(name, None)
+            return self._stop.is_set()
+
+        try:
+            source.run(self.emit, should_stop)
+        except S3ToMilvusError as error:
+            self.mirror.guards[name] = f"Events of {source.kind}: {error.message} {error.hint}".strip()
+            raise
         return 0.0
 
     def _scan_due(self) -> float:

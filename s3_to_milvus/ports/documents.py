@@ -83,6 +83,9 @@ class Splitter(Protocol):
         ``collection`` is the label, for splitters whose sizes differ by collection.
         """
 
+    def check(self) -> str:
+        """See that it works, and say how it cuts. Raises `ConfigError`."""
+
 
 class Embedder(Protocol):
     """Turns texts into vectors. Documents and questions may need different treatment."""

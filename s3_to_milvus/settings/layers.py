@@ -16,6 +16,7 @@ __all__ = ["CONFIG_FILE", "ENV_FILE", "ORIGINAL_NAMES", "PREFIX", "Layer", "as_v
 PREFIX = "S2M_"
 CONFIG_FILE = "s3-to-milvus.toml"
 ENV_FILE = ".env"
+_SIZES_FILE = "chunk_params.txt"
 # The original system's variables, and the option each one sets. None of them chooses an adapter: `kind` alone does.
 ORIGINAL_NAMES = {
     "UPSTAGE_API_KEY": "parser.upstage.api_key",
@@ -105,7 +106,11 @@ def _original_arrangement(env_values: Mapping[str, str], file: Path) -> list[Lay
     if not all(env_values.get(variable) for variable in _WHOLE_ENV):
         return []
     place = f"{file}, which is the original system's: {', '.join(_WHOLE_ENV)}"
-    return [_layer("the original's whole .env", {"profile": (place, "cloud")})]
+    found: dict[str, tuple[str, Any]] = {"profile": (place, "cloud")}
+    sizes = file.with_name(_SIZES_FILE)
+    if sizes.is_file():
+        found["splitter.recursive.params_file"] = (f"{sizes}, which lies beside {file}", str(sizes))
+    return [_layer("the original's whole .env", found)]
 
 
 def _decoded(value: str) -> Any:

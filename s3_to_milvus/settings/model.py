@@ -179,6 +179,8 @@ class RouteSettings(BaseModel):
     """The collection for all of them; empty: one for each top-level folder below the prefix."""
     ignored: bool = False
     """Leave these objects out."""
+    needs_folder: bool = False
+    """Leave those out that lie in no folder below the prefix."""
     parsers: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
     """What reads these documents, in this order; empty: as `parser.kind` says."""
     passwords: _Passwords = ()
@@ -285,6 +287,7 @@ class Settings(BaseSettings):
             prefix=route.prefix,
             collection=route.collection,
             is_ignored=route.ignored,
+            needs_folder=route.needs_folder,
             parsers=route.parsers or self.parser.kind,
             passwords=tuple(passwords),
         )

@@ -16,7 +16,7 @@ PROFILES: dict[str, dict[str, dict[str, Any] | list[Any]]] = {
         "embedder": {"kind": "openai"},
         "journal": {"kind": "notion"},
         "source": ["s3://*"],
-        "routes": [{"prefix": "Milvus/"}, {"ignored": True}],
+        "routes": [{"prefix": "Milvus/", "needs_folder": True}, {"ignored": True}],
     },
 }
 

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,10 @@ class Door:
         with self._status_lock:
             if time.monotonic() - self._status_at >= _FRESH_S:
                 status = self.mirror.status()
-                collections = collection_lines(status.collections, self.mirror.parts.embedder, self._count)
+                silent: dict[str, None] = {}
+                count = partial(self._count, silent)
+                collections = collection_lines(status.collections, self.mirror.parts.embedder, count)
+                status.warnings.extend(silent)
                 self._status = status_answer(status, collections) | status_details(status)
                 self._status_at = time.monotonic()
             return self._status
@@ -103,12 +107,16 @@ class Door:
         finally:
             self.application.stop()
 
-    def _count(self, name: str) -> int:
+    def _count(self, silent: dict[str, None], name: str) -> int | None:
+        """The rows of a collection; after one failure the others are not asked for: each may take its whole time."""
+        if silent:
+            return None
         try:
             return self.mirror.parts.vectors.count(name)
         except S3ToMilvusError as error:
             log.warning("status.count_failed", collection=name, code=error.code)
-            return 0
+            silent[f"Milvus can't be asked: {error.message}"] = None
+            return None
 
 
 def door_of(request: Request) -> Door:

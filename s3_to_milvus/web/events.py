@@ -16,6 +16,7 @@ from s3_to_milvus.web.access import CHALLENGE, role_in
 from s3_to_milvus.web.door import Door, door_of
 from s3_to_milvus.web.models import PROBLEMS, EventAnswer, EventBody, EventsAnswer
 from s3_to_milvus.web.problems import Json, Problem, invalid, problem
+from s3_to_milvus.web.refusals import refusals_in, sender_in
 
 __all__ = ["router"]
 
@@ -54,6 +55,7 @@ async def process_s3_event(request: Request) -> Response:
     door = door_of(request)
     content = await request.body()
     if refusal := _unless_genuine(request, door, content):
+        await _heed(request)
         return refusal
     try:
         body = EventBody.model_validate_json(content)
@@ -87,6 +89,7 @@ async def events(request: Request) -> Response:
     if refusal and door.access.is_by_sns(_headers(request)):
         content, refusal = await _signed_by_sns(door, content)
     if refusal:
+        await _heed(request)
         return refusal
     if code := _validation_code(content):
         return Json({"validationResponse": code})
@@ -117,6 +120,13 @@ def _unless_genuine(request: Request, door: Door, content: bytes) -> Problem | N
         return None
     hint = "Check the shared secret (S2M_AUTH__EVENT_SECRETS) and the sender's clock."
     return problem(401, "unauthorized", "The signature of the event is wrong or too old.", hint)
+
+
+async def _heed(request: Request) -> None:
+    """Tell the log that a signature was wrong; SNS has a line of its own."""
+    if "x-s2m-signature" in request.headers:
+        hint = "Compare the shared secret (S2M_AUTH__EVENT_SECRETS) and the clocks; the next scan heals what it told."
+        await refusals_in(request.scope).heed(sender_in(request.scope), "its signature is wrong or too old", hint)
 
 
 async def _signed_by_sns(door: Door, content: bytes) -> tuple[bytes, Problem | None]:

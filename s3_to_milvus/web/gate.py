@@ -17,7 +17,7 @@ from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError
 from s3_to_milvus.web.access import CHALLENGE, EVENT_PATHS, SNS_DOOR, Access, needed_role
 from s3_to_milvus.web.problems import Problem, problem
-from s3_to_milvus.web.refusals import Refusals
+from s3_to_milvus.web.refusals import Refusals, sender_in
 
 __all__ = ["CONTENT_SECURITY_POLICY", "MAX_BODY_BYTES", "Gate", "is_own_name"]
 
@@ -35,6 +35,7 @@ _HEADERS = [
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::\d*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SNS = b"x-amz-sns-message-type"
+_API = ("/api/", "/upload_parse_document")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -133,6 +134,7 @@ class Gate:
         allowed = self._allowed(scope["path"].removeprefix(scope.get("root_path", "")))
         refusal = self._refusal(scope, headers, allowed)
         if refusal is None:
+            self._refusals.put_into(scope)
             await self.app(scope, _limited(receive, allowed), send)
             return
         await self._heed(refusal, scope, headers)
@@ -143,8 +145,8 @@ class Gate:
         path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
         is_event = scope["method"] == "POST" and path in EVENT_PATHS and _SNS not in headers
         if is_event and refusal.status_code == HTTPStatus.UNAUTHORIZED:
-            sender = scope["client"][0] if scope.get("client") else "unknown"
-            await self._refusals.heed(sender, has_key=b"authorization" in headers or b"x-api-key" in headers)
+            has_key = b"authorization" in headers or b"x-api-key" in headers
+            await self._refusals.heed(sender_in(scope), "nobody knows its key" if has_key else "it has no key")
 
     def _hear(self, scope: Scope) -> None:
         server = scope.get("server")
@@ -182,6 +184,9 @@ def _unless_allowed(access: Access, scope: Scope, headers: dict[bytes, str]) -> 
     is_signed = access.is_signed(headers) or ((scope["method"], path) == SNS_DOOR and access.is_by_sns(headers))
     if needed == Role.EVENTS and is_signed:
         return None
+    if role is None and access.is_signed(headers) and not path.startswith(_API):
+        hint = "Signed events go to /events or /process_s3_event: correct the sender's address."
+        return problem(404, "not_found", "Nothing here takes signed events.", hint)
     if role is None:
         hint = "Send a key as `Authorization: Bearer …`; `s3-to-milvus keys add NAME` makes one."
         return problem(401, "unauthorized", "This service asks for a key.", hint, headers=CHALLENGE)

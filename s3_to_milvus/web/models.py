@@ -218,12 +218,12 @@ class ObjectAnswer(Line):
 
 
 class Collection(BaseModel):
-    """A collection in Milvus; ``folder`` is the name people know it by."""
+    """A collection in Milvus; ``folder`` is the name people know it by, ``entities`` null where Milvus can't say."""
 
     name: str
     folder: str
     objects: int
-    entities: int
+    entities: int | None
     embedder: str
     dim: int
 

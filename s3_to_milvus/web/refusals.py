@@ -6,11 +6,14 @@ its topics have a pause between attempts since Squid, but none by default.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
 
 from s3_to_milvus.engine.observe import log
 
-__all__ = ["Refusals"]
+__all__ = ["Refusals", "refusals_in", "sender_in"]
+
+_KEY = "s2m.refusals"
 
 _AT_ONCE = 20
 _MORE_PER_S = 0.2
@@ -34,9 +37,9 @@ class Refusals:
         self._times = 0
         self._held = 0
 
-    async def heed(self, sender: str, *, has_key: bool) -> None:
+    async def heed(self, sender: str, reason: str, hint: str = _HINT) -> None:
         """Returns when the refusal may be sent: at once, unless there were many of late."""
-        self._say(sender, "nobody knows its key" if has_key else "it has no key")
+        self._say(sender, reason, hint)
         if self._may_go_at_once() or self._held >= _MOST_HELD:
             return
         self._held += 1
@@ -45,11 +48,11 @@ class Refusals:
         finally:
             self._held -= 1
 
-    def _say(self, sender: str, reason: str) -> None:
+    def _say(self, sender: str, reason: str, hint: str) -> None:
         self._times += 1
         now = self._now()
         if self._said_at is None or now - self._said_at >= _SAY_EVERY_S:
-            log.warning("events.refused", sender=sender, reason=reason, times=self._times, hint=_HINT)
+            log.warning("events.refused", sender=sender, reason=reason, times=self._times, hint=hint)
             self._said_at, self._times = now, 0
 
     def _may_go_at_once(self) -> bool:
@@ -60,3 +63,18 @@ class Refusals:
             return False
         self._at_once -= 1
         return True
+
+    def put_into(self, scope: MutableMapping[str, Any]) -> None:
+        """For doors behind the gate; see `refusals_in`."""
+        scope[_KEY] = self
+
+
+def refusals_in(scope: Mapping[str, Any]) -> Refusals:
+    """Those of the service that this request came to."""
+    found: Refusals = scope[_KEY]
+    return found
+
+
+def sender_in(scope: Mapping[str, Any]) -> str:
+    """Where a request comes from."""
+    return str(scope["client"][0]) if scope.get("client") else "unknown"

@@ -134,6 +134,12 @@ def test_what_dates_are_is_said(adopt: Adopt, dates: str | None, said: str) -> N
     assert f"  dates were taken for {said}" in done.output.splitlines()
 
 
+def test_dropping_what_is_left_needs_no_source(adopt: Adopt, world: World) -> None:
+    assert adopt("--apply").exit_code == 0
+    done = CliRunner().invoke(main, ["adopt", "--collection", "HR", "--drop-original"])
+    assert (done.exit_code, done.output) == (0, "Dropped HR_original.\n")
+
+
 def test_it_does_not_work_beside_the_service(adopt: Adopt, world: World) -> None:
     lock = DataLock(world.data_dir)
     try:

@@ -66,6 +66,33 @@ def test_a_wrong_key_is_named_by_its_variable(cloud: Cloud, monkeypatch: pytest.
     assert "wrong-key" not in said
 
 
+def test_what_a_service_would_stumble_over_later_is_found_before(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sizes.txt").write_text("HR: 20, 5\n", encoding="utf-8")
+    away = "http://127.0.0.1:1"
+    for name, value in {
+        "S2M_SPLITTER__RECURSIVE__PARAMS_FILE": str(tmp_path / "sizes.txt"),
+        "S2M_SOURCE": "s3://*",
+        "S2M_STORE__S3__ENDPOINT_URL": away,
+        "S2M_STORE__S3__ACCESS_KEY_ID": "x",
+        "S2M_STORE__S3__SECRET_ACCESS_KEY": "y",
+        "S2M_EVENTS__KIND": "watch,sqs",
+        "S2M_EVENTS__SQS__QUEUE_URL": f"{away}/000000000000/q",
+        "S2M_EVENTS__SQS__ENDPOINT_URL": away,
+        "S2M_EVENTS__SQS__REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "y",
+    }.items():
+        monkeypatch.setenv(name, value)
+    findings, _ = _findings()
+    bad = {each["name"]: each["message"] for each in findings if not each["ok"]}
+    assert {"splitter", "source s3://*", "events sqs"} <= bad.keys()
+    assert "name|size|overlap" in bad["splitter"]
+    assert away in bad["source s3://*"]
+    assert "\\n" not in CliRunner().invoke(main, ["doctor"]).output
+
+
 def test_a_database_that_is_not_shared_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTION_DATABASE_ID", "0" * 32)
     findings, _ = _findings()

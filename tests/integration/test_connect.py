@@ -119,6 +119,26 @@ def test_several_buckets_share_a_queue_with_whoever_sends_to_it(clients: tuple[A
     assert _statements(sqs, url) == made
 
 
+def test_a_lambda_s_queue_is_not_unplugged_and_a_bucket_that_is_not_there_makes_none(clients: tuple[Any, Any]) -> None:
+    """The guide to the Lambda gives its notification the same name."""
+    s3, sqs = clients
+    s3.create_bucket(Bucket="plugged")
+    url = sqs.create_queue(QueueName="ai-s3-to-fastapi")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    rule = QueueSetup("plugged", "", "ai-s3-to-fastapi").rule(arn)
+    s3.put_bucket_notification_configuration(
+        Bucket="plugged", NotificationConfiguration={"QueueConfigurations": [rule]}
+    )
+    before = set(sqs.list_queues().get("QueueUrls", []))
+    for bucket, said in (("plugged", "tells arn:aws:sqs"), ("pluged", "See that the bucket exists")):
+        result = CliRunner().invoke(main, ["connect", f"s3://{bucket}", "--apply"])
+        assert result.exit_code == 2
+        assert said in result.output
+    assert set(sqs.list_queues().get("QueueUrls", [])) == before
+    found = s3.get_bucket_notification_configuration(Bucket="plugged")["QueueConfigurations"]
+    assert [each["QueueArn"] for each in found] == [arn]
+
+
 @pytest.mark.parametrize(("prefix", "is_refused"), [("", True), ("docs/", True), ("docs/a/", True), ("x/", False)])
 def test_what_aws_would_refuse_is_named_before(prefix: str, is_refused: bool) -> None:
     rule = {"Id": "theirs", "LambdaFunctionArn": "x", "Events": ["s3:ObjectCreated:Put"]}

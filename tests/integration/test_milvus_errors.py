@@ -137,6 +137,7 @@ def test_failures_of_the_wire(
         (65535, "the length (9) of float data should divide the dim (8)", TransientError),
         (65535, "value 'NaN' is not a number or infinity", Rejected),
         (1400, "not authenticated", Unauthorized),
+        (800, "database not found[database=documents]", FatalError),
         (65535, "auth check failure, please check username and password", Unauthorized),
         (1, "something else", TransientError),
     ],

@@ -101,6 +101,8 @@ def test_parts_that_do_not_go_together_are_told(files: Files) -> None:
         ),
         ({"uri": "https://h:1", "ca_bundle": "/no/where.pem"}, "there is no such file"),
         ({"uri": "milvus:19530"}, "neither an address nor a path"),
+        ({"uri": "localhost"}, "neither an address nor a path"),
+        ({"uri": "milvus.company.local"}, "neither an address nor a path"),
         ({"uri": "./x.db", "db_name": "y"}, "one database only"),
     ):
         with pytest.raises(ConfigError, match=said):

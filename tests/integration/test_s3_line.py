@@ -225,6 +225,18 @@ def test_an_event_opens_its_bucket_but_never_more_than_the_settings_say(
         assert line.mirror.check(line.application.sources).is_ok
 
 
+def test_a_name_written_wrong_is_not_remembered(bucket: Bucket, open_line: Open) -> None:
+    with open_line("s3://line-written-wrong") as line:
+        with pytest.raises(Unavailable, match="no such bucket"):
+            line.sync()
+        assert line.mirror.parts.ledger.sources() == []
+    with open_line(bucket.uri) as line:
+        line.sync()
+        (entry,) = line.mirror.parts.ledger.sources()
+        assert (entry.uri, entry.last_scan_at is not None) == (f"{bucket.uri}/", True)
+        assert line.mirror.check(line.application.open_known_sources()).is_ok
+
+
 def test_overwritten_while_it_is_synced_it_ends_as_the_last_version(bucket: Bucket, open_line: Open) -> None:
     keys = [f"{number}.txt" for number in range(12)]
     done = threading.Event()

@@ -310,6 +310,15 @@ def test_the_original_s_env_file_alone_is_its_arrangement(read: Load, tmp_path: 
     assert "value-of" not in _source(settings, "profile")
 
 
+def test_the_original_s_sizes_lie_beside_its_env_file(read: Load, tmp_path: Path) -> None:
+    sizes = tmp_path / "chunk_params.txt"
+    sizes.write_text("규정|1000|100\n", encoding="utf-8")
+    assert read(dotenv=_dotenv(WHOLE_ENV)).splitter.options("recursive") == {"params_file": str(sizes)}
+    assert read(dotenv="S2M_PROFILE=cloud\n").splitter.options("recursive") == {}
+    other = read(dotenv=_dotenv(WHOLE_ENV), S2M_SPLITTER__RECURSIVE__PARAMS_FILE="other.txt")
+    assert other.splitter.options("recursive") == {"params_file": "other.txt"}
+
+
 @pytest.mark.parametrize("missing", WHOLE_ENV)
 def test_a_part_of_the_original_s_env_file_chooses_nothing(read: Load, missing: str) -> None:
     part = {name: value for name, value in WHOLE_ENV.items() if name != missing}

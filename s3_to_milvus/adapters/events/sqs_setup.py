@@ -23,6 +23,7 @@ _EVENTS = (
     "s3:ObjectRestore:Completed",
 )
 _KINDS = ("TopicConfigurations", "QueueConfigurations", "LambdaFunctionConfigurations")
+_PLACES = ("QueueArn", "TopicArn", "LambdaFunctionArn")
 _RETENTION_S = 14 * 86_400
 _RECEIVES = 20
 _VISIBILITY_S = 60
@@ -149,14 +150,21 @@ def merged(setup: QueueSetup, queue: str, present: dict[str, Any]) -> dict[str, 
     kept = {name: value for name, value in present.items() if name in (*_KINDS, "EventBridgeConfiguration")}
     for kind in _KINDS:
         for rule in kept.get(kind, []):
-            if rule.get("Id") != setup.rule_id and _overlaps(rule, setup.prefix):
+            if not _is_our_rule(rule, setup) and _overlaps(rule, setup.prefix):
+                place = next((str(rule[name]) for name in _PLACES if name in rule), "somebody")
                 raise ConfigError(
-                    f"The notification {rule.get('Id', '?')!r} of {setup.bucket} covers some of the same keys already; "
-                    "AWS allows one destination for each.",
-                    hint="Let EventBridge or SNS fan out, or name a prefix that it does not cover.",
+                    f"The notification {rule.get('Id', '?')!r} of {setup.bucket} tells {place} about some of the same "
+                    "keys already; AWS allows one destination for each.",
+                    hint="Let EventBridge or SNS fan out, name a prefix that it does not cover, or name its queue "
+                    "with --queue; if it is not needed any more, remove it first.",
                 )
-    others = [rule for rule in kept.get("QueueConfigurations", []) if rule.get("Id") != setup.rule_id]
+    others = [rule for rule in kept.get("QueueConfigurations", []) if not _is_our_rule(rule, setup)]
     return {**kept, "QueueConfigurations": [*others, setup.rule(queue)]}
+
+
+def _is_our_rule(rule: dict[str, Any], setup: QueueSetup) -> bool:
+    """Ours of another time: of our name, and to the same queue (a Lambda's queue may be told under this name, too)."""
+    return rule.get("Id") == setup.rule_id and str(rule.get("QueueArn", "")).rpartition(":")[2] == setup.queue
 
 
 def _overlaps(rule: dict[str, Any], prefix: str) -> bool:
@@ -212,6 +220,8 @@ def make(setup: QueueSetup, place: Place) -> str:
 
 
 def _made(setup: QueueSetup, s3: Any, sqs: Any) -> str:
+    present = s3.get_bucket_notification_configuration(Bucket=setup.bucket)
+    merged(setup, "", present)  # before anything is made
     dead = sqs.create_queue(QueueName=setup.dead_queue)["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": str(_RETENTION_S)})
     queue: str = sqs.create_queue(QueueName=setup.queue)["QueueUrl"]
@@ -219,7 +229,7 @@ def _made(setup: QueueSetup, s3: Any, sqs: Any) -> str:
     policy = merged_policy(setup, arn, _attribute(sqs, queue, "Policy"))
     attributes = {**setup.attributes(dead_arn), "Policy": json.dumps(policy)}
     sqs.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
-    wanted = merged(setup, arn, s3.get_bucket_notification_configuration(Bucket=setup.bucket))
+    wanted = merged(setup, arn, present)
     s3.put_bucket_notification_configuration(Bucket=setup.bucket, NotificationConfiguration=wanted)
     return queue
 

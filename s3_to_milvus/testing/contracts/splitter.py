@@ -30,6 +30,7 @@ class SplitterContract:
         assert splitter.kind
         assert splitter.fingerprint
         assert all(name and own for name, own in splitter.own_fingerprints.items())
+        assert splitter.check()
 
     def test_chunks_are_numbered_from_zero(self, splitter: Splitter) -> None:
         """Without a gap."""

@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from pydantic import SecretStr, ValidationError
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from s3_to_milvus.domain.access import AccessKey, Role, digest_of
 from s3_to_milvus.settings import AuthSettings, Settings
@@ -176,6 +178,19 @@ def test_signed_events_need_no_key(public: TestClient, path: str) -> None:
     for headers in forged:
         assert is_problem(public.post(path, content=body, headers=headers), 401, "unauthorized")
     assert is_problem(public.post("/api/v1/retry", json={"all": True}, headers=_signed(b"{}")), 401, "unauthorized")
+
+
+def test_a_wrong_signature_stands_in_the_log_and_a_wrong_address_is_no_wrong_secret(public: TestClient) -> None:
+    structlog.reset_defaults()
+    body = json.dumps(EVENT).encode()
+    with capture_logs() as lines:
+        assert public.post("/events", content=body, headers=_signed(body, "another secret")).status_code == 401
+        away = public.post("/s3_to_milvus/events", content=body, headers=_signed(body))
+    assert is_problem(away, 404, "not_found")
+    assert "address" in away.json()["hint"]
+    (line,) = [each for each in lines if each["event"] == "events.refused"]
+    assert line["reason"] == "its signature is wrong or too old"
+    assert "S2M_AUTH__EVENT_SECRETS" in line["hint"]
 
 
 @pytest.mark.parametrize("secret", ["", "   ", "short"])

@@ -4,6 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from s3_to_milvus.domain.objects import ObjectRef
+from s3_to_milvus.errors import Unavailable
 from tests.support.application import BUCKET, FakeApplication, until
 from tests.support.web import SCRIPT, is_problem
 
@@ -97,3 +98,20 @@ def test_status_and_collections_have_the_documented_keys(client: TestClient) -> 
     assert collections == status["collections"]
     assert {each["folder"]: each["entities"] for each in collections}["인사"] == 2
     assert set(collections[0]) == {"name", "folder", "objects", "entities", "embedder", "dim"}
+
+
+def test_a_milvus_that_does_not_answer_is_said_and_counts_nothing(
+    client: TestClient, application: FakeApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def away(name: str) -> int:
+        asked.append(name)
+        raise Unavailable("it does not answer")
+
+    monkeypatch.setattr(application.vectors, "count", away)
+    status = client.get("/api/v1/status").json()
+    assert {each["entities"] for each in status["collections"]} == {None}
+    assert "Milvus can't be asked: it does not answer" in status["warnings"]
+    assert len(asked) == 1
+    assert ">?<" in client.get("/").text

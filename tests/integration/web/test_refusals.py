@@ -70,7 +70,7 @@ def test_the_log_says_it_once_a_minute_and_how_often() -> None:
     def refuse(times: int, sender: str = "10.0.0.7") -> list[tuple[Any, Any, Any]]:
         with capture_logs() as lines:
             for _ in range(times):
-                asyncio.run(refusals.heed(sender, has_key=False))
+                asyncio.run(refusals.heed(sender, "it has no key"))
         return [(line["sender"], line["times"], line["reason"]) for line in _refused(lines)]
 
     assert refuse(3) == [("10.0.0.7", 1, "it has no key")]
@@ -91,7 +91,7 @@ def test_no_more_than_some_hundred_senders_are_kept_waiting() -> None:
             await release.wait()
 
         refusals = Refusals(sleep=sleep)
-        calls = [asyncio.create_task(refusals.heed("10.0.0.7", has_key=True)) for _ in range(1_000)]
+        calls = [asyncio.create_task(refusals.heed("10.0.0.7", "nobody knows its key")) for _ in range(1_000)]
         await asyncio.wait(calls, timeout=0.2)
         assert sum(not call.done() for call in calls) == len(waiting)
         release.set()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3_to_milvus.domain.objects import ObjectRef
-from s3_to_milvus.domain.routing import Route, collection_label, collection_name, route_of
+from s3_to_milvus.domain.routing import Route, collection_label, collection_name, is_left_out, route_of
 
 ANY = Route()
 
@@ -18,6 +18,16 @@ def test_the_top_level_folder_is_the_collection():
     assert collection_label(Route(prefix="Milvus/"), ObjectRef("bucket", "Milvus/인사/a.txt")) == "인사"
     assert collection_label(Route(collection="all"), ObjectRef("bucket", "guides/a.txt")) == "all"
     assert collection_label(ANY, ObjectRef("bucket", "//a.txt")) == "bucket"
+
+
+def test_what_lies_in_no_folder_may_be_left_out():
+    route = Route(prefix="Milvus/", needs_folder=True)
+    assert not is_left_out(route, ObjectRef("b", "Milvus/rules/a.txt"))
+    for key in ("Milvus/a.txt", "Milvus/", "Milvus//b.txt"):
+        assert is_left_out(route, ObjectRef("b", key))
+    assert is_left_out(None, ObjectRef("b", "a"))
+    assert is_left_out(Route(is_ignored=True), ObjectRef("b", "a/b"))
+    assert not is_left_out(Route(), ObjectRef("b", "a"))
 
 
 def test_decomposed_folder_names_share_the_collection_of_composed_ones():

@@ -16,7 +16,7 @@ from s3_to_milvus.engine import service as loops
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import EngineConfig
 from s3_to_milvus.engine.service import Service
-from s3_to_milvus.errors import Unavailable
+from s3_to_milvus.errors import ConfigError, Unavailable
 from s3_to_milvus.ports import SourceEntry
 from s3_to_milvus.testing.fakes.event_source import MemoryEventSource
 from s3_to_milvus.testing.fakes.journal import MemoryJournal
@@ -177,18 +177,29 @@ def test_a_folder_marker_in_a_bucket_is_an_object_and_opens_nothing(make: Make):
     assert running.house.store.lists == lists
 
 
+def test_a_source_of_events_that_fails_is_a_warning_until_it_works(make: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loops, "_WORKS_S", 0.05)
+    broken = _Broken(times=10**9, error=ConfigError("There is no such queue.", hint="Check its URL."))
+    running = make([broken])
+    running.start()
+    until(lambda: running.mirror.status().warnings == ["Events of broken: There is no such queue. Check its URL."])
+    broken.left = 0
+    until(lambda: running.mirror.status().warnings == [])
+
+
 class _Broken:
     """An event source that fails some times, then waits."""
 
     kind = "broken"
 
-    def __init__(self, times: int) -> None:
+    def __init__(self, times: int, error: Exception | None = None) -> None:
         self.left = times
+        self._error = error or OSError("no more watches")
 
     def run(self, emit: Any, should_stop: Callable[[], bool]) -> None:
         if self.left:
             self.left -= 1
-            raise OSError("no more watches")
+            raise self._error
         until(should_stop)
 
     def check(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from s3_to_milvus.domain.objects import ListedObject, ObjectRef, ObjectVersion
+from s3_to_milvus.errors import Forbidden
 from s3_to_milvus.ports import Unchanged
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class S3Store:
                 "read_timeout": options.read_timeout_s,
             },
         )
+        self._client = client
         self._endpoint_url = client.meta.endpoint_url
         self._reader = Reader(client)
         self._lister = Lister(client, sleep)
@@ -82,6 +84,17 @@ class S3Store:
         listed = self._lister.probe(bucket)
         self._reader.probe(bucket, listed)
         return f"{bucket} at {self._endpoint_url}: listing and reading work"
+
+    def check_account(self) -> str:
+        """Whether the server answers and knows who we are; needs no bucket. Raises `Unauthorized`, `Unavailable`."""
+        from s3_to_milvus.adapters.object_stores.s3.failures import translated
+
+        try:
+            with translated(f"asking {self._endpoint_url} who we are"):
+                self._client.list_buckets()
+        except Forbidden:
+            return f"{self._endpoint_url} knows the credentials"
+        return f"{self._endpoint_url} knows the credentials and lists buckets"
 
 
 def _plain(secret: SecretStr | None) -> str | None:

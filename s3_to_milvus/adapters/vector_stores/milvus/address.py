@@ -9,15 +9,15 @@ from s3_to_milvus.errors import ConfigError
 
 __all__ = ["Address", "lite_path_of"]
 
-_BARE = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}")
+_BARE = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?")
 _USERINFO = re.compile(r"(?<=://)[^/@]*@")
 
 
 def lite_path_of(uri: str) -> Path | None:
-    """The path that a URI names; None for the address of a server. Raises `ConfigError` for ``host:port``."""
+    """The path that a URI names; None for the address of a server. Raises `ConfigError` for what may be either."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
-        if _BARE.fullmatch(uri):
+        if _BARE.fullmatch(uri) and not uri.endswith(".db"):
             raise ConfigError(
                 f"vector_store.milvus.uri = {uri!r} is neither an address nor a path.",
                 hint=f"Write http://{uri} for a server (https:// with TLS), or ./{uri} for a file.",

@@ -43,6 +43,9 @@ _INPUT_WORDS = re.compile(
 )
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _TRUST_HINT = "Check the server's certificate, or name your own authority with vector_store.milvus.ca_bundle."
+_NO_DATABASE = {800}
+_SETTINGS_WORDS = re.compile(r"database not found|invalid index type", re.IGNORECASE)
+_SETTINGS_HINT = "Correct vector_store.milvus.db_name, index_type or index_params; a database must be made before."
 _RETRY_AFTER_S = 3.0
 
 
@@ -102,6 +105,8 @@ def _of_code(exc: Exception, message: str, is_insert: bool) -> S3ToMilvusError:
     code = _code(exc)
     if code in _AUTH or _AUTH_WORDS.search(message):
         return Unauthorized(message)
+    if code in _NO_DATABASE or _SETTINGS_WORDS.search(message):
+        return FatalError(message, hint=_SETTINGS_HINT)
     if code in _NO_ROOM:  # one collection can't be made; those that stand take rows
         return SchemaMismatch(
             message, hint="Lead several folders into one collection (routes), or raise Milvus' limit."
