@@ -24,6 +24,7 @@ __all__ = ["PDFIUM", "UpstageCutter"]
 
 _MIB = 1 << 20
 _SCAN_DPIS = (200, 150)  # below that OCR suffers, and the service takes far larger files
+_CUT_MB = 100  # of a file that must be cut: PDFium holds a part several times while it is made
 _MIN_TOKENS = 8
 _MAX_PAGE_PIXELS = 40_000_000
 # What PDFium writes of the moment: without it, the same pages are the same bytes, and a request is found again.
@@ -94,9 +95,10 @@ class UpstageCutter:
             pages = [number for number in source.pages or range(1, count + 1) if 1 <= number <= count]
             is_scan = source.size_bytes > self._options.image_mb * _MIB and _is_scan(document)
             pictures = tuple(range(1, count + 1)) if is_scan else ()
-            step = self._step(source.size_bytes, count)
+            is_large = source.size_bytes > self._part_bytes or count > self._options.part_pages
             parts: list[Attachment] = []
-            if is_locked or source.pages is not None or count > step or source.size_bytes > self._part_bytes:
+            if is_locked or is_large or source.pages is not None:
+                step = self._step(source.size_bytes, count)
                 parts += (
                     part
                     for start in range(0, len(pages), step)
@@ -109,9 +111,9 @@ class UpstageCutter:
         return Document((), PDF, page_count=count, unread_pages=pictures, attachments=parts)
 
     def _step(self, size_bytes: int, count: int) -> int:
-        """How many pages one part may have, if all have the same size."""
-        by_size = count * self._part_bytes // max(1, size_bytes)
-        return max(1, min(self._options.part_pages, by_size)) if by_size < count else self._options.part_pages
+        """How many pages one part should have, if all are of the same size."""
+        by_size = count * min(_CUT_MB * _MIB, self._part_bytes) // max(1, size_bytes)
+        return max(1, min(self._options.part_pages, by_size))
 
     def _parts(self, document: Any, pages: Sequence[int]) -> Iterator[Attachment]:
         """Halves of halves, until each is below the limit. The name of each says how many pages it has."""
@@ -153,7 +155,10 @@ def _saved(part: Any) -> bytes:
     """The file; the same pages give the same bytes whenever they are saved."""
     held = io.BytesIO()
     part.save(held)
-    return _MOMENT.sub(lambda found: b"0" * len(found[0]), held.getvalue())
+    with held.getbuffer() as data:  # in place: it may be large
+        for start, end in [found.span() for found in _MOMENT.finditer(data)]:
+            data[start:end] = b"0" * (end - start)
+    return held.getvalue()
 
 
 def _is_scan(document: Any) -> bool:
