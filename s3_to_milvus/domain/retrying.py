@@ -46,6 +46,8 @@ NextStep = TryAgain | Bury | Hold | Drop
 class RetryPolicy:
     """Back-off doubles from ``base_s`` to ``cap_s``, with full jitter over its upper half.
 
+    Where the other side named a time, it is obeyed, but nobody comes again before ``base_s``: services say 0, too.
+
     ``defect_attempts``: how often an unexpected exception (our own defect) is tried. ``deaths``: how many dead workers
     an object may cost before it is buried. ``blocked_s``: when an object is looked at again whose collection refuses
     it.
@@ -85,6 +87,7 @@ def next_step(error: BaseException, attempts: int, policy: RetryPolicy, jitter: 
         # At once, but a file that never rests (a growing log) must not spin: from 0.1 s up to 30 s.
         return TryAgain(min(30.0, backoff_s / policy.base_s / 10))
     if isinstance(error, TransientError):
-        delay_s = backoff_s if error.retry_after_s is None else max(error.retry_after_s, 0.05)
+        asked_s = error.retry_after_s
+        delay_s = backoff_s if asked_s is None else max(asked_s, policy.base_s) + jitter * policy.base_s
         return TryAgain(delay_s, is_charged=not isinstance(error, RateLimited))
     return Bury() if attempts >= policy.defect_attempts else TryAgain(backoff_s)
