@@ -152,11 +152,11 @@ def test_a_submitted_document_is_charged_once_whoever_fetches_it(documents: upst
     assert [_parsed(again, source).pages for _ in range(3)] == [0, 12, 0]
 
 
-def test_a_document_that_was_read_in_part_is_charged_for_each_time(documents: upstage.UpstageServer) -> None:
+def test_a_document_that_was_read_in_part_is_charged_once(documents: upstage.UpstageServer) -> None:
     documents.failing_pages = {11}
     parser = _parser(documents, sync_pages=1)
-    assert [_parsed(parser, _pdf(25)).pages for _ in range(2)] == [15, 15]
-    assert len(documents.posts) == 2
+    assert [_parsed(parser, _pdf(25)).pages for _ in range(2)] == [15, 0]
+    assert len(documents.posts) == 1
 
 
 @pytest.mark.parametrize("usage", ["{}", '{"pages": "9"}', '{"pages": -1}', "7", "null"])
