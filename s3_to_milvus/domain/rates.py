@@ -6,10 +6,12 @@ https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
 import math
 from typing import NamedTuple
 
-__all__ = ["WRONG_CLOCK_S", "Reserved", "reserved"]
+__all__ = ["MOST_DEBT_S", "WRONG_CLOCK_S", "Reserved", "reserved"]
 
-WRONG_CLOCK_S = 3_600.0
-"""A rate that is not free for longer than this was written by a clock that was wrong."""
+MOST_DEBT_S = 3_600.0
+"""For longer than this no use keeps others waiting."""
+WRONG_CLOCK_S = 2 * MOST_DEBT_S
+"""A rate that is not free for longer than this was written by a clock that was wrong: no debt reaches so far."""
 
 
 class Reserved(NamedTuple):
@@ -27,4 +29,4 @@ def reserved(
         free_at = -math.inf
     start = max(free_at, now - burst_s)
     wait_s = max(0.0, start - now)
-    return Reserved(wait_s, start + amount * interval_s if wait_s <= most_s else None)
+    return Reserved(wait_s, min(start + amount * interval_s, now + MOST_DEBT_S) if wait_s <= most_s else None)

@@ -236,12 +236,6 @@ def test_what_holds_the_queue_is_told_before_what_only_waits(server: OpenAIServe
     assert isinstance(_failure(embedder, ["a", "b"]), Unauthorized)
 
 
-def test_a_rate_of_tokens_is_not_used_up_by_bytes(server: OpenAIServer) -> None:
-    embedder = _made(server, tokens_per_minute=40_000, max_inputs=10, concurrency=1)
-    texts = ["가" * 900 + str(number) for number in range(30)]  # 27,000 tokens for this server, 81,000 bytes
-    assert np.array_equal(embedder.embed_documents(texts), _expected(texts))
-
-
 def test_kept_vectors_are_bounded_and_handed_out_once() -> None:
     kept = Kept(3 * 4 * DIM)
     kept.put("m", [(str(number), np.full(DIM, number, np.float32)) for number in range(5)])

@@ -123,8 +123,8 @@ def test_two_processes_never_make_more_requests_together_than_one_may(
         _insist(clock, chance.choice(both), f"text {number}")
         clock.advance(chance.choice((0.0, 0.1, 1.0)))
     assert len(server.times) == 120
-    assert server.times[-1] - server.times[0] >= (120 - 31) * 2
-    assert _most_over([(at, 1) for at in server.times], 0.5) <= 30 + 0.01
+    assert server.times[-1] - server.times[0] >= (120 - 2) * 2
+    assert _most_over([(at, 1) for at in server.times], 0.5) <= 2
 
 
 def test_two_processes_never_use_more_tokens_together_than_one_may(
@@ -135,18 +135,17 @@ def test_two_processes_never_use_more_tokens_together_than_one_may(
     for _ in range(80):
         _insist(clock, chance.choice(both), "x" * chance.choice((10, 500, 900)))
     assert sum(tokens for _, tokens in server.used()) > 12_000
-    assert _most_over([(at, float(tokens)) for at, tokens in server.used()], 100.0) <= 6_000 + 0.01
+    assert _most_over([(at, float(tokens)) for at, tokens in server.used()], 100.0) <= 900 + 0.01
 
 
 def test_a_restart_does_not_forget_what_was_used(server: Embeddings, opened: Opened, clock: FakeClock) -> None:
     first = _embedder(server, opened(), requests_per_minute=10)
-    for number in range(11):
-        first.embed_documents([f"text {number}"])
+    first.embed_documents(["text"])
     again = _embedder(server, opened(), requests_per_minute=10)
     with pytest.raises(RateLimited) as caught:
         again.embed_documents(["one more"])
     assert caught.value.retry_after_s == pytest.approx(6.0, abs=0.01)
-    assert len(server.times) == 11
+    assert len(server.times) == 1
     clock.advance(6.0)
     again.embed_documents(["one more"])
     # What a process keeps for itself alone is forgotten when it ends.

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import random
 import threading
 import time
@@ -41,7 +42,7 @@ class Fault:
 
     ``kind``: status (with ``code``, ``type``, ``param``), cut (no answer), half (an answer that ends too soon), broken
     (no JSON), page (HTML with 200), empty (no list); or vectors that are wrong: drop, twice (two have one number),
-    unnumbered, garbled (no base64), odd (not whole numbers), short, nan, zero.
+    unnumbered, garbled (no base64), odd (not whole numbers), short, nan, zero. A text with ``%NAN`` has no vector ever.
     """
 
     kind: str = "status"
@@ -56,10 +57,35 @@ class Fault:
 _NO_FAULT = Fault()
 
 
+class Budget:
+    """What an account may use in a minute: full at the start, it fills up evenly (the lock of the server is held)."""
+
+    def __init__(self) -> None:
+        self.per_minute = 0
+        self._used = 0.0
+        self._at = 0.0
+
+    def wait_s(self, amount: float, now: float) -> float:
+        """When so much may be used; 0: now."""
+        self._used = max(0.0, self._used - (now - self._at) * self.per_minute / 60)
+        self._at = now
+        return max(0.0, self._used + amount - self.per_minute) * 60 / self.per_minute if self.per_minute else 0.0
+
+    def use(self, amount: float) -> None:
+        """It was."""
+        self._used += amount
+
+    @property
+    def used(self) -> int:
+        """How much of it is used now."""
+        return math.ceil(self._used)
+
+
 class OpenAIServer(QuietServer):
     """``faults`` are taken one for each request; ``requests`` keeps what was asked.
 
-    ``chance`` of each request to meet one of ``kinds``, as the seeded ``dice`` say.
+    ``chance`` of each request to meet one of ``kinds``, as the seeded ``dice`` say. The account's limits per minute are
+    ``tokens`` and ``calls`` (0: none); a minute passes ``speed`` times as fast.
     """
 
     def __init__(self) -> None:
@@ -70,6 +96,11 @@ class OpenAIServer(QuietServer):
         self.dice = random.Random(7)
         self.requests: list[dict[str, Any]] = []
         self.delay_s = 0.0
+        self.tokens, self.calls = Budget(), Budget()
+        self.speed = 1.0
+        self.names_waits = True
+        self.answers: list[tuple[float, int]] = []  # when, by the account's clock, and how many tokens
+        self.max_tokens_of_request = 300_000
         self.max_tokens_of_text = 8_192
         self.too_long = "This model's maximum context length is 8192 tokens, however you requested 9000 tokens"
         self.sends_numbers = False  # whatever it is asked for, as some compatible servers do
@@ -80,6 +111,38 @@ class OpenAIServer(QuietServer):
     def url(self) -> str:
         """The base URL for clients."""
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def now(self) -> float:
+        """By the clock of the account's limits."""
+        return time.monotonic() * self.speed
+
+    def over_rate(self, tokens: int) -> Fault | None:
+        """What the account's limits say to a request (none: it is counted). The lock is held."""
+        now, limit = self.now(), self.tokens.per_minute
+        name = "text-embedding in organization org-x"
+        if limit and tokens > limit:
+            message = (
+                f"Request too large for {name} on tokens per min (TPM): Limit {limit}, Requested {tokens}. The input"
+            )
+            return Fault(status=429, code="rate_limit_exceeded", type="tokens", message=message)
+        for budget, amount, what in ((self.calls, 1, "requests"), (self.tokens, tokens, "tokens")):
+            if wait_s := budget.wait_s(amount, now) / self.speed:
+                said = f"on {what} per min: Limit {budget.per_minute}, Used {budget.used}, Requested {amount}."
+                message = f"Rate limit reached for {name} {said} Please try again in {wait_s:.3f}s."
+                headers = {"retry-after-ms": str(math.ceil(wait_s * 1_000)), "retry-after": str(math.ceil(wait_s))}
+                headers = headers if self.names_waits else {}
+                return Fault(status=429, code="rate_limit_exceeded", type=what, message=message, headers=headers)
+        self.calls.use(1)
+        self.tokens.use(tokens)
+        self.answers.append((now, tokens))
+        return None
+
+    def most_in_a_minute(self) -> int:
+        """Tokens that were answered in the fullest sixty seconds."""
+        return max(
+            sum(tokens for at, tokens in self.answers[start:] if at < began + 60)
+            for start, (began, _) in enumerate(self.answers)
+        )
 
     def next_fault(self) -> Fault | None:
         """What the next request meets. The lock is held."""
@@ -114,6 +177,7 @@ class _Handler(QuietHandler):
                 server.in_flight -= 1
 
     def _answer(self, body: dict[str, Any], fault: Fault | None) -> None:
+        server = self.server
         if fault is not None and fault.kind == "status":
             self._error(fault.status, fault.code, fault.message, fault)
             return
@@ -127,6 +191,11 @@ class _Handler(QuietHandler):
         if refusal := self._refusal(body, texts):
             self._error(*refusal)
             return
+        with server.lock:
+            over = server.over_rate(sum(map(len, texts)))
+        if over is not None:
+            self._error(over.status, over.code, over.message, over)
+            return
         self._send(200, self._vectors(body, texts, fault.kind if fault else ""))
 
     def _refusal(self, body: dict[str, Any], texts: list[str]) -> tuple[int, str, str] | None:
@@ -139,8 +208,9 @@ class _Handler(QuietHandler):
             return 400, "", "'$.input' is invalid: input cannot be an empty string"
         if any(len(text) > self.server.max_tokens_of_text for text in texts):
             return 400, "", self.server.too_long
-        if sum(map(len, texts)) > 300_000:
-            return 400, "max_tokens_per_request", "Requested 300001 tokens, max 300000 tokens per request"
+        asked, most = sum(map(len, texts)), self.server.max_tokens_of_request
+        if asked > most:
+            return 400, "max_tokens_per_request", f"Requested {asked} tokens, max {most} tokens per request"
         if any("%REFUSE" in text for text in texts):
             return 400, "invalid_value", f"refused: {texts}"
         return None
@@ -150,8 +220,8 @@ class _Handler(QuietHandler):
         data = []
         for index, text in enumerate(texts):
             vector = vector_of(body["model"], text, dim - (spoilt == "short"))
-            if spoilt in ("nan", "zero"):
-                vector[:] = np.nan if spoilt == "nan" else 0.0
+            if spoilt in ("nan", "zero") or "%NAN" in text:
+                vector[:] = 0.0 if spoilt == "zero" else np.nan
             is_packed = body.get("encoding_format") == "base64" and not self.server.sends_numbers
             shown: Any = base64.b64encode(vector.tobytes()).decode() if is_packed else vector.tolist()
             shown = {"garbled": "%%%", "odd": "AAAAAAA="}.get(spoilt, shown)

@@ -1,9 +1,11 @@
 """What ``Retry-After`` asks for, by any service, and how a rate is kept."""
 
+import math
+
 import pytest
 
 from s3_to_milvus.adapters.limits import MemoryLimits, limit_name
-from s3_to_milvus.adapters.pacing import Pace, retry_after_s
+from s3_to_milvus.adapters.pacing import Backoff, Pace, retry_after_s
 from s3_to_milvus.errors import RateLimited
 from s3_to_milvus.testing.fakes.clock import FakeClock
 
@@ -15,7 +17,7 @@ def _pace(clock: FakeClock, per_minute: float = 60) -> Pace:
 def test_a_rate_per_minute_waits_a_little_and_leaves_long_waits_to_the_queue() -> None:
     clock = FakeClock()
     pace = _pace(clock)
-    for _ in range(61):
+    for _ in range(3):
         pace.wait(1)
     assert clock.slept == []
     pace.wait(1)
@@ -28,6 +30,91 @@ def test_a_rate_per_minute_waits_a_little_and_leaves_long_waits_to_the_queue() -
     clock.advance(30)
     pace.wait(1)
     _pace(clock, 0).wait(1e9)
+
+
+@pytest.mark.parametrize("amount", [1, 100, 5_000])
+@pytest.mark.parametrize("burst_s", [0.0, 3.0])
+def test_no_minute_sees_much_more_than_the_rate(amount: float, burst_s: float) -> None:
+    clock = FakeClock()
+    pace = Pace(100_000 if amount > 1 else 600, burst_s, limits=MemoryLimits(clock.now, clock.sleep))
+    clock.advance(3_600)
+    used, began = [], clock.now()
+    while clock.now() < began + 130:
+        pace.wait(amount)
+        used.append(clock.now())
+    most = max(sum(amount for at in used if start <= at < start + 60) for start in used[:: 1 + len(used) // 50])
+    assert 0.95 <= most / (100_000 if amount > 1 else 600) <= 1.1
+
+
+def test_without_a_burst_uses_come_evenly() -> None:
+    clock = FakeClock()
+    pace = Pace(3 * 60, 0.0, limits=MemoryLimits(clock.now, clock.sleep))
+    clock.advance(60)
+    for _ in range(7):
+        pace.wait(1)
+    assert clock.slept == pytest.approx([1 / 3] * 6)
+
+
+def test_a_debt_of_more_than_an_hour_is_not_forgotten() -> None:
+    clock = FakeClock()
+    pace = _pace(clock, 3_000)
+    pace.wait(250_000)
+    for _ in range(3):
+        with pytest.raises(RateLimited):
+            pace.wait(250_000)
+        clock.advance(-2)  # as the clock of another machine may say
+    clock.advance(3_700)
+    pace.wait(250_000)
+
+
+def test_what_is_owed_is_used_at_once_and_others_wait_for_it() -> None:
+    clock = FakeClock()
+    pace = _pace(clock)
+    pace.wait(30)
+    for _ in range(5):
+        pace.owe(1)
+    assert clock.slept == []
+    with pytest.raises(RateLimited) as caught:
+        pace.wait(1)
+    assert caught.value.retry_after_s == pytest.approx(35, abs=3)
+    _pace(clock, 0).owe(10)
+
+
+def test_whoever_is_refused_again_stays_away_longer_until_an_answer() -> None:
+    clock = FakeClock()
+    backoff = Backoff(clock.now)
+    waits = []
+    for asked_s in (None, 0.0, 1.0, 300.0, None, None, None, None):
+        wait_s = backoff.refused(backoff.enter(), asked_s)
+        waits.append(wait_s)
+        if wait_s is not None:
+            with pytest.raises(RateLimited) as caught:
+                backoff.enter()
+            assert caught.value.retry_after_s == pytest.approx(wait_s)
+            clock.advance(wait_s)
+    assert waits == [None, 2, 4, 300, 16, 32, 60, 60]
+    backoff.answered(backoff.enter())
+    assert backoff.refused(backoff.enter(), 7.0) == 7.0
+    assert not backoff.is_repeated
+
+
+def test_refusals_of_the_same_moment_are_one() -> None:
+    backoff = Backoff(FakeClock().now)
+    tickets = [backoff.enter() for _ in range(4)]
+    assert [backoff.refused(ticket, None) for ticket in tickets[:3]] == [None] * 3
+    backoff.answered(tickets[3])  # it was asked before the others were refused
+    assert backoff.refused(backoff.enter(), None) == 2
+
+
+def test_a_whim_of_a_service_does_not_stop_everything_for_a_day() -> None:
+    clock = FakeClock()
+    backoff = Backoff(clock.now)
+    for _ in range(2):
+        backoff.refused(backoff.enter(), 86_400.0)
+    clock.advance(600)
+    for _ in range(5_000):
+        assert math.isfinite(backoff.refused(backoff.enter(), None) or 0)
+        clock.advance(60)
 
 
 def test_a_pause_holds_everybody_but_never_for_a_day() -> None:
@@ -68,6 +155,8 @@ def test_the_name_of_a_limit_does_not_show_the_key() -> None:
         ("Thu, 01 Jan 1970 00:01:30 -0000", 90.0),
         ("Wed, 31 Dec 1969 00:00:00 GMT", 0.0),
         ("inf", None),
+        ("Fri, 31 Dec 1999 23:59:59 +9999999999999", None),
+        ("9" * 400, None),
         ("nan", None),
         ("soon", None),
         ("", None),

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from s3_to_milvus.domain.rates import Reserved, reserved
+from s3_to_milvus.domain.rates import MOST_DEBT_S, Reserved, reserved
 
 
 def test_what_was_not_used_lately_may_be_used_at_once():
@@ -35,6 +35,14 @@ def test_a_pause_moves_the_rate_on_and_pauses_do_not_add_up():
 def test_what_a_wrong_clock_wrote_does_not_stop_everything():
     assert reserved(100.0 + 10 * 86_400, 1, 0.5, 1.0, 100.0) == (0.0, 99.5)
     assert reserved(100.0 + 3_600, 1, 0.5, 1.0, 100.0).wait_s == 3_600
+
+
+def test_a_debt_that_was_really_made_is_never_taken_for_a_wrong_clock():
+    first = reserved(None, 250_000, 0.02, 0.0, 100.0)
+    assert first == Reserved(0.0, 100.0 + MOST_DEBT_S)
+    for now in (50.0, 100.0, 3_000.0):  # clocks of two machines differ a little
+        assert reserved(first.free_at, 1, 0.02, 0.0, now, most_s=5.0) == (3_700.0 - now, None)
+    assert reserved(first.free_at, 1, 0.02, 0.0, 3_700.0).wait_s == 0
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -3,13 +3,13 @@
 import base64
 from typing import TYPE_CHECKING, Any
 
-from s3_to_milvus.errors import FatalError, Rejected, Unavailable
+from s3_to_milvus.errors import FatalError, Unavailable
 
 if TYPE_CHECKING:
-    from numpy import float32
+    from numpy import bool_, float32
     from numpy.typing import NDArray
 
-__all__ = ["tokens_of", "vectors_of"]
+__all__ = ["are_directions", "tokens_of", "vectors_of"]
 
 
 def tokens_of(answer: Any) -> int:
@@ -19,10 +19,10 @@ def tokens_of(answer: Any) -> int:
 
 
 def vectors_of(answer: Any, count: int, dim: int) -> "NDArray[float32]":
-    """float32 of shape (count, dim), in the order of the texts by the answer's ``index``.
+    """float32 of shape (count, dim), in the order of the texts by the answer's ``index``; see `are_directions`.
 
     Raises `Unavailable` for anything that is no list of vectors, `FatalError` for vectors of another length (all others
-    would have it too), `Rejected` for a vector that is no direction (the text is to blame; the caller bisects).
+    would have it too).
     """
     import numpy as np
 
@@ -42,11 +42,16 @@ def vectors_of(answer: Any, count: int, dim: int) -> "NDArray[float32]":
             f"The embedding service gives {given} dimensions; {dim} are expected.",
             hint="Set S2M_EMBEDDER__OPENAI__DIM (or DIMENSIONS) to what the model gives.",
         )
-    vectors = np.stack([found[place] for place in range(count)])
+    return np.stack([found[place] for place in range(count)])
+
+
+def are_directions(vectors: "NDArray[float32]") -> "NDArray[bool_]":
+    """For each row whether a search can use it: it is finite, and not zero."""
+    import numpy as np
+
     lengths = np.linalg.norm(vectors, axis=1)
-    if not np.isfinite(lengths).all() or not lengths.all():
-        raise Rejected("The embedding service gave a vector that is no direction (zero, or not finite).")
-    return vectors
+    found: NDArray[bool_] = np.isfinite(lengths) & (lengths > 0)
+    return found
 
 
 def _decoded(embedding: Any) -> "NDArray[float32]":

@@ -1,4 +1,4 @@
-"""One request to the API: the SDK, the pace that the settings allow, and what is counted."""
+"""One request to the API: the SDK, the pace and the size that are allowed, and what is counted."""
 
 import logging
 import threading
@@ -11,11 +11,12 @@ from pydantic import SecretStr
 
 from s3_to_milvus.adapters.embedders.openai.answers import tokens_of, vectors_of
 from s3_to_milvus.adapters.embedders.openai.batching import token_bound
-from s3_to_milvus.adapters.embedders.openai.failures import asked_wait_s, translated
+from s3_to_milvus.adapters.embedders.openai.failures import TooLong, asked_wait_s, translated
+from s3_to_milvus.adapters.embedders.openai.room import Room
 from s3_to_milvus.adapters.limits import limit_name
-from s3_to_milvus.adapters.pacing import Flight, Pace
+from s3_to_milvus.adapters.pacing import Backoff, Flight, Pace
 from s3_to_milvus.domain.usage import Usage
-from s3_to_milvus.errors import Unauthorized
+from s3_to_milvus.errors import RateLimited, Unauthorized
 from s3_to_milvus.ports import Limits, spend
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 _CONNECT_S = 10.0
+_PARTS = 60  # of a minute's budget: a request of so little overruns no minute, and no other one waits long behind it
+_OFF = 1.1  # an estimate that is off by less evens out
 
 
 class Client:
@@ -43,6 +46,7 @@ class Client:
         concurrency: int,
         requests_per_minute: int,
         tokens_per_minute: int,
+        max_request_tokens: int,
         timeout_s: float,
         price_of: Callable[[str], float],
         limits: Limits | None = None,
@@ -57,31 +61,81 @@ class Client:
         names = [limit_name(host, key, what) for what in ("requests", "tokens")]
         self._requests = Pace(requests_per_minute, name=names[0], limits=limits)
         self._tokens = Pace(tokens_per_minute, name=names[1], limits=limits)
+        self._fair = tokens_per_minute / min(requests_per_minute or _PARTS, _PARTS)
+        self._room = Room(max_request_tokens)
+        self._backoff = Backoff()
         self._flight = Flight(concurrency)
         self._lock = threading.Lock()
         self._sdk: Any = None
         self.tokens_used = self.requests_made = 0
         self._bound_used = 0
 
-    def vectors(self, texts: list[str], model: str) -> "NDArray[float32]":
-        """Ask once, for texts within the limits of one request. Raises what `failures` and `answers` make."""
+    @property
+    def batch_bound(self) -> int:
+        """How large a request of several texts should be now, by `token_bound`."""
+        fair = self._fair / self._tokens_per_byte()
+        return max(1, int(min(self._room.now, fair) if self._fair else self._room.now))
+
+    @property
+    def most_bound(self) -> int:
+        """The service takes no request that is larger, by `token_bound`."""
+        return self._room.most
+
+    def vectors(self, texts: list[str], model: str, patience_s: float | None) -> "NDArray[float32]":
+        """Ask once, for texts within the limits of one request. Raises what `failures` and `answers` make.
+
+        ``patience_s``: how long to wait for the rates. None: this is a search, which stands behind no documents; it
+        asks at once, and they wait longer.
+        """
         bound = sum(map(token_bound, texts))
-        self._requests.wait(1)
-        self._tokens.wait(bound * self._tokens_per_byte())
-        with self._flight.one():
-            sdk = self._connected()
-            try:
-                answer = sdk.embeddings.create(model=model, input=texts, encoding_format="base64", **self._more)
-            except Exception as exc:
-                (self._requests if self._requests.is_limited else self._tokens).pause(asked_wait_s(exc))
-                raise translated(exc) from exc
+        estimate = bound * self._tokens_per_byte()
+        if patience_s is None:
+            self._requests.owe(1)
+            self._tokens.owe(estimate)
+            answer = self._asked(texts, model)
+        else:
+            self._backoff.enter()
+            self._requests.wait(1, patience_s)
+            self._tokens.wait(estimate, patience_s)
+            answer = self._asked_in_turn(texts, model, bound)
         tokens = tokens_of(answer)
         with self._lock:
             self.requests_made += 1
             self.tokens_used += tokens
             self._bound_used += bound if tokens else 0
         spend(Usage.of(tokens=tokens, usd=tokens * self._price_of(model) / 1e6))
+        if tokens > estimate * _OFF:
+            self._tokens.owe(tokens - estimate)
         return vectors_of(answer, len(texts), self._dim)
+
+    def _asked_in_turn(self, texts: list[str], model: str, bound: int) -> Any:
+        """With few others at the same time; what the service refuses makes requests rarer and smaller."""
+        with self._flight.one():
+            ticket = self._backoff.enter()
+            try:
+                answer = self._asked(texts, model)
+            except TooLong as error:
+                if error.is_of_request:
+                    self._room.too_large(bound)
+                raise
+            except RateLimited as error:
+                error.retry_after_s = self._backoff.refused(ticket, error.retry_after_s)
+                if len(texts) > 1 and self._backoff.is_repeated:
+                    self._room.refused(bound)
+                raise
+        self._backoff.answered(ticket)
+        self._room.answered()
+        return answer
+
+    def _asked(self, texts: list[str], model: str) -> Any:
+        sdk = self._connected()
+        try:
+            return sdk.embeddings.create(model=model, input=texts, encoding_format="base64", **self._more)
+        except Exception as exc:
+            error = translated(exc)
+            if not isinstance(error, TooLong):
+                (self._requests if self._requests.is_limited else self._tokens).pause(asked_wait_s(exc))
+            raise error from exc
 
     def _tokens_per_byte(self) -> float:
         """What the answers so far say, so that a rate of tokens is not used up by bytes; 1 before the first."""

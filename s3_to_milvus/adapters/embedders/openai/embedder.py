@@ -2,16 +2,15 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from s3_to_milvus.adapters.embedders.openai.batching import batches, is_likely_too_long, token_bound, windows
+from s3_to_milvus.adapters.embedders.openai.call import Call, asked_text
 from s3_to_milvus.adapters.embedders.openai.client import Client
-from s3_to_milvus.adapters.embedders.openai.failures import TooLong
 from s3_to_milvus.adapters.embedders.openai.kept import Kept
 from s3_to_milvus.domain.limits import storable_text
 from s3_to_milvus.domain.recipe import fingerprint_of
@@ -38,17 +37,16 @@ _PER_MILLION_TOKENS = {  # US dollars: https://platform.openai.com/docs/pricing
     "text-embedding-3-small": 0.02,
     "text-embedding-ada-002": 0.10,
 }
-_BLANK = "."  # the API refuses empty texts; a blank one gets the vector of a full stop
-_SMALLEST_WINDOW = 64  # bytes; a server that calls less too long means something else
-_KEPT_BYTES = 32 * 2**20
+_KEPT_BYTES = 64 * 2**20  # four workers fail at once, each with a thousand vectors of 3,072 numbers
 
 
 class OpenAIEmbedder:
     """``text-embedding-3-large`` unless the settings say otherwise; ``base_url`` leads to compatible servers.
 
     ``tokens_used`` and ``requests_made`` count since the start. The same model at another address gives the same
-    vectors, so the address is no part of the fingerprint. What a failed call got already is kept for its repetition:
-    nothing is paid for twice, and a call that is larger than the service's budget for a minute gets done in several.
+    vectors, so the address is no part of the fingerprint. What a failed call got already is kept for its repetition (64
+    MiB of vectors, in memory): nothing is paid for twice, and a call that is larger than the service's budget for a
+    minute gets done in several. A question waits for no rate: it is sent at once, and documents wait longer.
     """
 
     kind = "openai"
@@ -106,6 +104,7 @@ class OpenAIEmbedder:
             concurrency=options.concurrency,
             requests_per_minute=options.requests_per_minute,
             tokens_per_minute=options.tokens_per_minute,
+            max_request_tokens=options.max_request_tokens,
             timeout_s=options.timeout_s,
             price_of=self._price_of,
             limits=limits,
@@ -129,7 +128,8 @@ class OpenAIEmbedder:
 
     def embed_query(self, text: str) -> "NDArray[float32]":
         """See `ports.Embedder`."""
-        vector: NDArray[float32] = self._embedded([text], self._query_model, self._options.query_prefix)[0]
+        prefix = self._options.query_prefix
+        vector: NDArray[float32] = self._embedded([text], self._query_model, prefix, is_urgent=True)[0]
         return vector
 
     def check(self) -> str:
@@ -142,109 +142,51 @@ class OpenAIEmbedder:
             return given
         return _PER_MILLION_TOKENS.get(model, 0.0) if self._host == _HOME else 0.0
 
-    def _embedded(self, texts: Sequence[str], model: str, prefix: str) -> "NDArray[float32]":
-        import numpy as np
+    def _embedded(
+        self, texts: Sequence[str], model: str, prefix: str, *, is_urgent: bool = False
+    ) -> "NDArray[float32]":
+        ready = [asked_text(storable_text(text), prefix) for text in texts]
+        call = Call(
+            self._client,
+            self._kept,
+            model,
+            prefix,
+            max_inputs=self._options.max_inputs,
+            max_input_tokens=self._options.max_input_tokens,
+            is_urgent=is_urgent,
+        )
+        try:
+            failures = self._run(call.works(ready))
+            if failures:
+                raise max(failures, key=_weight)
+        except BaseException:
+            call.keep()
+            raise
+        return call.rows(ready, self.dim)
 
-        ready = [_asked(storable_text(text), prefix) for text in texts]
-        vectors = np.zeros((len(ready), self.dim), np.float32)
-        done = self._kept.take(model, ready)
-        for place, vector in done.items():
-            vectors[place] = vector
-        missing = [place for place in range(len(ready)) if place not in done]
-        works = self._works(ready, missing, model, prefix)
-        failures = self._run(works, vectors, done)
-        if failures:
-            self._kept.put(model, [(ready[place], vectors[place]) for place in done])
-            raise max(failures, key=_weight)
-        return vectors
-
-    def _works(self, ready: list[str], missing: list[int], model: str, prefix: str) -> "list[_Work]":
-        """Places and what gives their vectors: one work a request; texts that are too long alone, for they are many."""
-        given = self._options
-        long = [at for at in missing if is_likely_too_long(ready[at], given.max_input_tokens)]
-        apart = set(long)
-        short = [at for at in missing if at not in apart]
-        parts = batches([ready[at] for at in short], given.max_inputs, given.max_request_tokens)
-        groups = [[short[at] for at in part] for part in parts]
-        works: list[_Work] = [
-            (places, self._batch_of([ready[at] for at in places], model, prefix)) for places in groups
-        ]
-        return works + [([at], self._windows_of(ready[at], model, prefix)) for at in long]
-
-    def _run(
-        self, works: "list[_Work]", vectors: "NDArray[float32]", done: "dict[int, NDArray[float32]]"
-    ) -> list[S3ToMilvusError]:
+    def _run(self, works: Sequence[Callable[[], None]]) -> list[S3ToMilvusError]:
         """Do them; the failures. Each that began ends before this returns; after a failure none begins."""
         has_failed = threading.Event()
 
-        def outcome(work: "Callable[[], NDArray[float32]]") -> "NDArray[float32] | S3ToMilvusError | None":
+        def failure(work: Callable[[], None]) -> S3ToMilvusError | None:
             if has_failed.is_set():
                 return None
             try:
-                return work()
+                work()
             except BaseException as error:
                 has_failed.set()
                 if isinstance(error, S3ToMilvusError):
                     return error
                 raise
+            return None
 
         if len(works) == 1:
-            found = [outcome(works[0][1])]
+            found = [failure(works[0])]
         else:
-            running = [self._threads.submit(copy_context().run, outcome, work) for _, work in works]
+            running = [self._threads.submit(copy_context().run, failure, work) for work in works]
+            wait(running)
             found = [each.result() for each in running]
-        failures = []
-        for (places, _), each in zip(works, found, strict=True):
-            if isinstance(each, S3ToMilvusError):
-                failures.append(each)
-            elif each is not None:
-                vectors[places] = each
-                done.update(zip(places, each, strict=True))
-        return failures
-
-    def _batch_of(self, texts: list[str], model: str, prefix: str) -> "Callable[[], NDArray[float32]]":
-        return lambda: self._batch(texts, model, prefix)
-
-    def _windows_of(self, text: str, model: str, prefix: str) -> "Callable[[], NDArray[float32]]":
-        return lambda: self._windows(text, model, prefix, self._options.max_input_tokens)
-
-    def _batch(self, texts: list[str], model: str, prefix: str) -> "NDArray[float32]":
-        """One request; where that is too long, its halves; a text that is too long alone, by windows."""
-        import numpy as np
-
-        try:
-            return self._client.vectors(texts, model)
-        except TooLong:
-            if len(texts) > 1:
-                half = len(texts) // 2
-                return np.concatenate([self._batch(part, model, prefix) for part in (texts[:half], texts[half:])])
-            bound = token_bound(texts[0])
-            if bound - token_bound(prefix) <= _SMALLEST_WINDOW:
-                raise
-            # The server's limit may be below ours: smaller and smaller, until it takes them.
-            return self._windows(texts[0], model, prefix, min(self._options.max_input_tokens, (bound + 1) // 2))
-
-    def _windows(self, text: str, model: str, prefix: str, most: int) -> "NDArray[float32]":
-        """The mean of the windows' vectors, weighted by their length, made one long again. Each has the prefix."""
-        import numpy as np
-
-        room = max(_SMALLEST_WINDOW // 2, most - token_bound(prefix))
-        pieces = windows(text.removeprefix(prefix), room)
-        asked = [_asked(piece, prefix) for piece in pieces]
-        parts = batches(asked, self._options.max_inputs, self._options.max_request_tokens)
-        vectors = np.concatenate([self._batch(asked[part.start : part.stop], model, prefix) for part in parts])
-        weights = np.array([[token_bound(piece)] for piece in pieces], np.float32)
-        mean = (vectors * weights).sum(axis=0, keepdims=True)
-        length = float(np.linalg.norm(mean))
-        return (mean / length if length else vectors[:1]).astype(np.float32)
-
-
-_Work = tuple[list[int], "Callable[[], NDArray[float32]]"]
-
-
-def _asked(text: str, prefix: str) -> str:
-    """What is sent for a text."""
-    return f"{prefix}{text if text.strip() else _BLANK}"
+        return [each for each in found if each is not None]
 
 
 def _weight(error: S3ToMilvusError) -> tuple[int, float]:

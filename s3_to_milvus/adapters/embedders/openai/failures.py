@@ -28,12 +28,15 @@ _TOO_LONG = (
     "must have less than",  # Text Embeddings Inference
     "max_sequence_length",
     "max_tokens_per_request",
-    "max 300000 tokens",
+    "tokens per request",
     "maximum input length",  # OpenAI, for one text of several: "'input[0]': maximum input length is 8192 tokens"
     "maximum model length",  # vLLM: "longer than the maximum model length"
     "too long",
     "too many tokens",
 )
+_OF_REQUEST = ("max_tokens_per_request", "tokens per request")
+_OVER_MINUTE = "request too large"  # OpenAI, with 429: no minute of this account has room for the request
+_TOKENS_ASKED = re.compile(r"limit (\d+)\b.*\brequested (\d+)")
 _TOO_LARGE = "too large to process"  # llama.cpp, with 500
 _SETTINGS = {"dimensions", "encoding_format", "model"}
 _NO_DIMENSIONS = ("specifying dimensions", "matryoshka")  # OpenAI's older models; vLLM
@@ -44,7 +47,16 @@ _RESET_MOST_S = 60.0  # the header says when a budget is whole again; some of it
 
 
 class TooLong(Rejected):
-    """A text, or all texts of a request together, are too long: smaller pieces may pass."""
+    """A text, or all texts of a request together, are too long: smaller pieces may pass.
+
+    ``is_of_request``: all together are, whatever each is. ``undivided``: what to raise where no piece can be smaller:
+    no text is to blame for the limits of an account.
+    """
+
+    def __init__(self, *, is_of_request: bool = False, undivided: S3ToMilvusError | None = None) -> None:
+        super().__init__("A text is too long for the embedding model.")
+        self.is_of_request = is_of_request
+        self.undivided = self if undivided is None else undivided
 
 
 def translated(error: Exception) -> S3ToMilvusError:
@@ -53,7 +65,7 @@ def translated(error: Exception) -> S3ToMilvusError:
     if status is None:
         return Unavailable(f"The embedding service does not answer: {type(error).__name__}.")
     if _is_too_long(error, status):
-        return TooLong("A text is too long for the embedding model.")
+        return TooLong(is_of_request=any(part in _said(error) for part in _OF_REQUEST))
     if status in (401, 402, 403, 404):
         return _for_a_person(status)
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
@@ -87,7 +99,15 @@ def _limited(error: Exception, headers: Mapping[str, str]) -> S3ToMilvusError:
             return QuotaExhausted(f"The embedding service's quota is used up ({known}).", hint=hint)
     wait_s = _asked_s(headers)
     wait_s = _reset_s(headers) if wait_s is None else wait_s
-    return RateLimited("The embedding service asks to slow down.", retry_after_s=wait_s)
+    limited = RateLimited("The embedding service asks to slow down.", retry_after_s=wait_s)
+    return TooLong(is_of_request=True, undivided=limited) if _is_over_minute(error) else limited
+
+
+def _is_over_minute(error: Exception) -> bool:
+    """True where waiting does not help: the request alone is more than what a minute may have."""
+    said = _said(error)
+    asked = _TOKENS_ASKED.search(said)
+    return _OVER_MINUTE in said or (asked is not None and int(asked[2]) > int(asked[1]))
 
 
 def _is_too_long(error: Exception, status: int) -> bool:
