@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 from PIL import Image
+from structlog.testing import capture_logs
 
 from s3_to_milvus.adapters.parsers.upstage import UpstageCutter, UpstageParser
 from s3_to_milvus.domain.documents import Block, BlockKind
@@ -47,6 +49,12 @@ class _Tickets(dict[str, str]):
 def server() -> Iterator[UpstageServer]:
     with upstage_server() as server:
         yield server
+
+
+@pytest.fixture
+def _whole_log() -> None:
+    """Of all levels, whatever a test before has set."""
+    structlog.reset_defaults()
 
 
 def _made(server: UpstageServer, tickets: _Tickets | None = None, **options: Any) -> UpstageParser:
@@ -247,3 +255,35 @@ def test_more_pages_than_allowed_are_refused_before_anything_is_paid(server: Ups
     with pytest.raises(DocumentTooLarge):
         parser.parse(replace(_pdf(3), limits=DocumentLimits(pages=2)))
     assert server.posts == []
+
+
+@pytest.mark.usefixtures("_whole_log")
+def test_a_model_behind_the_alias_that_changes_is_told_and_reads_nothing_anew(server: UpstageServer) -> None:
+    tickets = _Tickets()
+    marks: list[str] = []
+    told = []
+    for dated, sync_pages in (("260128", 100), ("260128", 1), ("260930", 1), ("260930", 100)):
+        server.dated = f"document-parse-{dated}"
+        parser = _made(server, tickets, sync_pages=sync_pages)  # each is that of a new process
+        with capture_logs() as logs:
+            parser.parse(_pdf(len(marks) + 2))
+            parser.parse(_pdf(len(marks) + 20))
+        marks.append(parser.fingerprint)
+        told.append([(each["event"], each["log_level"], each["model"][-6:]) for each in logs])
+    known = [[("upstage.model", "info", dated)] for dated in ("260128", "260930")]
+    assert told == [known[0], known[0], [("upstage.model_changed", "warning", "260930")], known[1]]
+    assert len(set(marks)) == 1
+
+
+def test_a_pinned_model_is_asked_for_by_its_dated_name(server: UpstageServer) -> None:
+    _made(server, model="document-parse-260128").parse(_pdf(1))
+    assert server.posts[0][1]["model"] == "document-parse-260128"
+
+
+@pytest.mark.usefixtures("_whole_log")
+@pytest.mark.parametrize("model", ['"quoted secret text"', "7", "null", '""'])
+def test_nonsense_is_no_name_of_a_model(server: UpstageServer, model: str) -> None:
+    server.faults = [Fault(200, body=b'{"elements": [], "model": %s}' % model.encode())]
+    with capture_logs() as logs:
+        _made(server).parse(_pdf(1))
+    assert logs == []

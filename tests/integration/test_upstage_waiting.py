@@ -129,7 +129,7 @@ def test_a_clock_that_was_set_back_holds_no_worker(server: UpstageServer) -> Non
 def test_tickets_of_older_versions_are_good(server: UpstageServer) -> None:
     tickets, source = MemoryTickets(), _pdf(3)
     _made(server, tickets, sync_pages=1).parse(source)
-    (key,) = tickets._held
+    (key,) = (key for key, kept in tickets._held.items() if kept.startswith("request"))
     for kept, paid in (("request-0", 3), ("request-0 paid", 0)):
         tickets.put_ticket(key, kept)
         parser = _made(server, tickets, sync_pages=1)

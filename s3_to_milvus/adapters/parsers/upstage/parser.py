@@ -13,6 +13,7 @@ from s3_to_milvus.adapters.parsers.upstage.answers import Answers, Sent
 from s3_to_milvus.adapters.parsers.upstage.client import UpstageClient
 from s3_to_milvus.adapters.parsers.upstage.cutting import UpstageCutter
 from s3_to_milvus.adapters.parsers.upstage.elements import blocks_of, page_of
+from s3_to_milvus.adapters.parsers.upstage.versions import Versions
 from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.documents import Attachment, Block, Document
 from s3_to_milvus.domain.formats import Format, media_types_of
@@ -154,6 +155,7 @@ class UpstageParser:
         # Pages without text are pictures, and ``auto`` reads the text of a PDF only.
         self._with_ocr = {**self._fields, "ocr": "force"}
         kept = MemoryTickets() if tickets is None else tickets
+        self._versions = Versions(given.model, kept)
         self._answers = Answers(self._client, kept, given.poll_s, given.patience_s, now, sleep)
         self._price = _price_of(given.api_url, given.mode) if given.price_per_page is None else given.price_per_page
         self.fingerprint = fingerprint_of("upstage-2", *self._fields.values(), str(given.keep_headers))
@@ -220,6 +222,8 @@ class UpstageParser:
         answers, is_paid = self._answers.of(Sent(part.name, data, part.fields, is_small=is_small))
         read.pages = sum(_pages_charged(answer) for _, _, answer in answers)
         if is_paid:
+            for _, _, answer in answers:
+                self._versions.heard(answer and answer.get("model"))
             with self._lock:
                 self.pages_used += read.pages
             spend(Usage.of(pages=read.pages, usd=read.pages * self._price))
