@@ -12,7 +12,7 @@ import pytest
 from s3_to_milvus.adapters.parsers.upstage import UpstageParser
 from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.retrying import RetryPolicy, TryAgain, next_step
-from s3_to_milvus.errors import RateLimited, Unavailable
+from s3_to_milvus.errors import FatalError, RateLimited, Unavailable
 from s3_to_milvus.ports import ParserInput
 from tests.support.line import line_over
 from tests.support.pdfs import make_pdf
@@ -222,6 +222,16 @@ def test_what_was_too_slow_at_once_is_not_tried_so_again(server: UpstageServer) 
     server.standing = {}
     assert list(_made(server, tickets).parse(source).blocks)
     assert _ends(server)[-1] == "async"
+
+
+def test_a_server_without_submission_is_asked_at_once_again(server: UpstageServer) -> None:
+    """Else one slow document would hold the queue for as long as its ticket stands."""
+    server.standing = {"/document-digitization": Fault(504), "/async": Fault(404)}
+    tickets, source = MemoryTickets(), _pdf(3)
+    with pytest.raises(FatalError):
+        _made(server, tickets).parse(source)
+    server.standing = {"/async": Fault(404)}
+    assert list(_made(server, tickets).parse(source).blocks)
 
 
 def test_the_rate_that_is_set_is_never_exceeded(server: UpstageServer) -> None:

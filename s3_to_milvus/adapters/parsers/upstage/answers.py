@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from s3_to_milvus.adapters.parsers.upstage.client import Answer, UpstageClient
 from s3_to_milvus.adapters.parsers.upstage.held import HeldAnswers
-from s3_to_milvus.adapters.parsers.upstage.refusals import Forgotten, TookTooLong
+from s3_to_milvus.adapters.parsers.upstage.refusals import Forgotten, NoSuchAddress, TookTooLong
 from s3_to_milvus.errors import DocumentTooLarge, PermanentError, RateLimited, Unavailable, UnreadableDocument
 from s3_to_milvus.ports import Tickets
 
@@ -124,7 +124,7 @@ class Answers:
     def _submit(self, key: str, sent: Sent) -> _Ticket:
         try:
             request_id = self._client.submit(sent.name, sent.data, sent.fields)
-        except PermanentError:
+        except (PermanentError, NoSuchAddress):
             self._tickets.drop_ticket(key)
             raise
         ticket = _Ticket(request_id, self._now())
