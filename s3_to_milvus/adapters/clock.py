@@ -6,6 +6,8 @@ import uuid
 
 __all__ = ["SystemClock"]
 
+_RANDOM = random.SystemRandom()  # keeps no state: tests that watch the shared one are not disturbed
+
 
 class SystemClock:
     """Real time, real waiting, random names."""
@@ -24,4 +26,4 @@ class SystemClock:
 
     def jitter(self) -> float:
         """A random number, 0 <= value < 1."""
-        return random.random()  # noqa: S311 - spreads retries, guards nothing
+        return _RANDOM.random()

@@ -74,4 +74,4 @@ def test_quarantine_beside_a_service(service: Announcing) -> None:
     assert "1 understood, 0 left" in _run("quarantine", "--replay").stderr
     assert service.ledger.quarantined() == []
     service.ledger.quarantine([QuarantinedBody("x", "y", "http", 1.0)])
-    assert "0 understood, 0 left" in _run("quarantine", "--drop").stderr
+    assert "0 left" in _run("quarantine", "--drop").stderr

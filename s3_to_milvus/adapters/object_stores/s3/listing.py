@@ -15,7 +15,7 @@ from lxml import etree
 
 from s3_to_milvus.adapters.object_stores.s3.failures import saying_what_is_missing, translated
 from s3_to_milvus.domain.objects import ListedObject, sort_key
-from s3_to_milvus.errors import TransientError, Unavailable
+from s3_to_milvus.errors import NoSuchBucket, TransientError, Unavailable
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -75,6 +75,8 @@ class Lister:
         for delay_s in _RETRY_DELAYS_S:
             try:
                 return self._request(request)
+            except NoSuchBucket:  # the engine asks again, later
+                raise
             except TransientError as error:
                 self._sleep(max(delay_s, min(error.retry_after_s or 0.0, 30.0)))
         return self._request(request)
