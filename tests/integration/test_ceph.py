@@ -18,8 +18,8 @@ pytestmark = pytest.mark.soak
 
 KOREAN = "인사 규정/휴가+연차 (개정 1).txt"
 PART_BYTES = 5 << 20
-QUEUE_FOUND_S = 60.0
-"""Ceph looks for new queues of persistent topics every 30 s."""
+QUEUE_FOUND_S = 150.0
+"""Ceph looks for new queues of persistent topics every 30 s, and a busy machine makes it miss some turns."""
 
 
 @pytest.fixture(scope="module")
