@@ -74,7 +74,7 @@ class Application:
             scratch=_fresh_folder(settings.data_dir / "scratch"),
             config=engine_config(settings),
         )
-        self.mirror = Mirror(parts, self._open_bucket)
+        self.mirror = Mirror(parts, self._open_bucket, self._is_known_bucket)
         self._folders: dict[str, Path] = {}
         self._opening = threading.Lock()
         self.sources: list[SourceEntry] = []
@@ -99,7 +99,8 @@ class Application:
     def open_source(self, uri: str) -> SourceEntry:
         """Register a folder or ``s3://bucket/prefix``. Raises `ConfigError`.
 
-        A folder is remembered now; a bucket once it was listed, since its name may be a mistake.
+        A folder, and what the settings name, is remembered now; a bucket that a command names once it was listed, since
+        its name may be a mistake.
         """
         address = parse_address(uri)
         if address.kind == FOLDER and Path(address.place).is_relative_to(self.settings.data_dir.resolve()):
@@ -120,6 +121,7 @@ class Application:
             self._stores[entry.name] = self._chosen.store(address, entry.name)
         if address.kind == FOLDER:
             self._folders[entry.name] = Path(address.place)
+        if address.kind == FOLDER or address.uri in self._configured:
             ledger.put_source(entry)
         if all(entry.uri != each.uri for each in self.sources):
             self.sources.append(entry)
@@ -128,9 +130,15 @@ class Application:
         return entry
 
     def open_known_sources(self) -> list[SourceEntry]:
-        """Register every source that was ever mirrored and is still there; for commands that look at all of them."""
+        """Register every source that was ever mirrored and is still there; for commands that look at all of them.
+
+        A bucket that was never listed counts only while the settings name it: its name may have been a mistake.
+        """
+        for uri in self._configured:
+            self.open_source(uri)
         for entry in self.mirror.parts.ledger.sources():
-            if entry.name not in self._stores:
+            is_real = not entry.is_bucket or entry.last_scan_at is not None or ANY_BUCKET in self.settings.source
+            if is_real and entry.name not in self._stores:
                 try:
                     self.open_source(entry.uri)
                 except ConfigError:
@@ -139,6 +147,9 @@ class Application:
 
     def _open_sources(self, sources: Sequence[str]) -> None:
         """With ``s3://*`` also the buckets that an event named in an earlier life."""
+        self._configured = {
+            parse_address(uri).uri for uri in _named_in(self.settings.source) if uri.startswith("s3://")
+        }
         self._named = NamedBuckets(self._list_bucket, self._open_named) if ANY_BUCKET in sources else None
         self._limited = {address.place for address in map(parse_address, _named_in(sources)) if address.kind == S3}
         known = self.mirror.parts.ledger.sources() if self._named else []
@@ -149,6 +160,9 @@ class Application:
     def _open_bucket(self, bucket: str) -> str:
         """With ``s3://*``; but where the sources name a bucket, what they say of it is what is mirrored."""
         return "" if self._named is None or bucket in self._limited else self._named.open(bucket)
+
+    def _is_known_bucket(self, bucket: str) -> bool:
+        return self._named is None or bucket in self._limited or self._named.is_known(bucket)
 
     def _open_named(self, uri: str) -> None:
         self.mirror.parts.ledger.put_source(self.open_source(uri))

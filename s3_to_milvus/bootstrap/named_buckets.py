@@ -1,5 +1,6 @@
 """Buckets that no setting names: mirrored from the first event on that speaks of them (``s3://*``)."""
 
+import math
 import re
 import threading
 import time
@@ -43,6 +44,11 @@ class NamedBuckets:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, S3ToMilvusError]] = {}
+
+    def is_known(self, bucket: str) -> bool:
+        """Whether `open` answers without looking at the bucket."""
+        with self._lock:
+            return not _POSSIBLE.fullmatch(bucket) or self._clock() < self._known.get(bucket, (-math.inf,))[0]
 
     def open(self, bucket: str) -> str:
         """Why it can't be opened; empty where it is. Raises `TransientError` where nobody can tell now."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from s3_to_milvus.domain.objects import ObjectEvent
 from s3_to_milvus.domain.quarantine import Decoded, QuarantinedBody, Refused
-from s3_to_milvus.engine.intake import Taken
+from s3_to_milvus.engine.intake import NO_ROUTE, Taken
 from s3_to_milvus.engine.observe import EVENTS, log
 from s3_to_milvus.errors import TransientError
 from s3_to_milvus.ports import Clock, Ledger
@@ -73,16 +73,17 @@ class Hints:
         for each in self.chosen(ids):
             found = self.decode(each.body)
             try:
-                if found.events and not found.refused:
-                    self._take(found.events)
+                is_taken = not found.refused and self._is_taken(found.events)
             except TransientError as error:
-                failure = error
-            else:
-                if not found.refused:
-                    self._ledger.unquarantine([each.id])
-                    taken += 1
-                    continue
-            left += 1
+                failure, is_taken = error, False
+            if is_taken:
+                self._ledger.unquarantine([each.id])
+            taken, left = taken + is_taken, left + (not is_taken)
         if failure is not None and not taken:
             raise failure
         return Replayed(taken, left)
+
+    def _is_taken(self, events: Sequence[ObjectEvent]) -> bool:
+        """True where they are durable, or mean nothing to us. A bucket that no source holds may be one tomorrow."""
+        done = self._take(events)
+        return bool(done.refs) or all(reason == NO_ROUTE for _, reason in done.ignored)

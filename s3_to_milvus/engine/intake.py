@@ -9,9 +9,11 @@ from s3_to_milvus.engine.observe import EVENTS
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import RateLimited
 
-__all__ = ["Intake", "Taken"]
+__all__ = ["NO_ROUTE", "Intake", "Taken"]
 
-_MOST_LOOKS = 16
+NO_ROUTE = "No route leads this key into a collection."
+
+_MOST_LOOKS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,21 @@ class Taken:
 class Intake:
     """The door of the engine for hints. ``wake`` is called after each commit.
 
-    ``open_bucket`` may make a source of a bucket that none covers, or says why not (empty: it has nothing to say).
+    ``open_bucket`` may make a source of a bucket that none covers, or says why not (empty: it has nothing to say);
+    ``is_known`` whether it can say so without looking at the bucket.
     """
 
     def __init__(
-        self, parts: Parts, wake: Callable[[], None], open_bucket: Callable[[str], str] = lambda bucket: ""
+        self,
+        parts: Parts,
+        wake: Callable[[], None],
+        open_bucket: Callable[[str], str] = lambda bucket: "",
+        is_known: Callable[[str], bool] = lambda bucket: True,
     ) -> None:
         self._parts = parts
         self._wake = wake
         self._open_bucket = open_bucket
+        self._is_known = is_known
 
     def is_quick(self, events: Sequence[ObjectEvent]) -> bool:
         """False where `open_buckets` may have to look at a bucket before `take`."""
@@ -46,10 +54,15 @@ class Intake:
         """
         refs = [event.ref for event in events]
         wanted = dict.fromkeys(ref.bucket for ref in refs if self._is_routed(ref) and not self._is_covered(ref))
-        found = {bucket: self._open_bucket(bucket) for bucket in list(wanted)[:_MOST_LOOKS]}
-        if len(wanted) > _MOST_LOOKS:  # those that were looked at are known when the sender comes again
-            raise RateLimited("The events name many buckets that were not looked at yet.", retry_after_s=1.0)
-        return {bucket: reason for bucket, reason in found.items() if reason}
+        found: dict[str, str] = {}
+        looks = 0
+        for bucket in wanted:
+            looks += not self._is_known(bucket)
+            if looks > _MOST_LOOKS:  # those that were looked at are known when the sender comes again
+                raise RateLimited("The events name many buckets that were not looked at yet.", retry_after_s=1.0)
+            if reason := self._open_bucket(bucket):
+                found[bucket] = reason
+        return found
 
     def take(
         self, events: Sequence[ObjectEvent], lane: Lane = Lane.LIVE, reasons: Mapping[str, str] | None = None
@@ -77,7 +90,7 @@ class Intake:
         if not _is_possible(ref):
             return "No store can hold such a key."
         if not self._is_routed(ref):
-            return "No route leads this key into a collection."
+            return NO_ROUTE
         if self._is_covered(ref):
             return ""
         if ref.bucket not in self._parts.stores:

@@ -54,14 +54,19 @@ class Status:
 class Mirror:
     """Keeps Milvus equal to the stores. Build it in a composition root; `start` before anything that indexes."""
 
-    def __init__(self, parts: Parts, open_bucket: Callable[[str], str] = lambda bucket: "") -> None:
-        """For ``open_bucket`` see `Intake`."""
+    def __init__(
+        self,
+        parts: Parts,
+        open_bucket: Callable[[str], str] = lambda bucket: "",
+        is_known: Callable[[str], bool] = lambda bucket: True,
+    ) -> None:
+        """For ``open_bucket`` and ``is_known`` see `Intake`."""
         self.parts = parts
         self.collections = Collections(parts)
         self._listeners: list[Callable[[Done], None]] = []
         self._listeners_lock = threading.Lock()
         self.pool = WorkerPool(parts, self.collections, self._heard)
-        self.intake = Intake(parts, self.pool.wake, open_bucket)
+        self.intake = Intake(parts, self.pool.wake, open_bucket, is_known)
         self._scanner = Scanner(parts, lambda ref: self.collections.label_of(ref) is not None)
         self._searcher = Searcher(parts)
         self.guards: dict[str, str] = {}

@@ -193,6 +193,18 @@ def test_a_server_that_has_its_own_index_only_gets_that(server: Server, kind: st
     assert asked[:2] == ["IVF_FLAT", "AUTOINDEX"]
 
 
+def test_the_name_of_a_collection_says_nothing_about_an_error(server: Server, store: MilvusVectorStore) -> None:
+    """Such as "finance", in which somebody could find "nan"."""
+    for name in ("finance", "nan", "database_not_found"):
+        spec = CollectionSpec(name, name, DIM, "embedder-1")
+        store.ensure(spec)
+        server.before["Insert"] = answering(1, "node offline: finance")
+        with pytest.raises(TransientError) as caught:
+            store.insert(name, [make_row("a")])
+        assert type(caught.value) is TransientError
+        server.before.clear()
+
+
 def test_an_insert_whose_answer_was_lost_is_not_repeated(server: Server, store: MilvusVectorStore) -> None:
     server.after["Insert"] = aborting(grpc.StatusCode.UNAVAILABLE, "connection reset by peer")
     with pytest.raises(Unavailable):

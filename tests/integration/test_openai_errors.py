@@ -236,14 +236,15 @@ def test_what_holds_the_queue_is_told_before_what_only_waits(server: OpenAIServe
     assert isinstance(_failure(embedder, ["a", "b"]), Unauthorized)
 
 
-def test_kept_vectors_are_bounded_and_handed_out_once() -> None:
+def test_kept_vectors_are_bounded_and_those_asked_for_stay() -> None:
     kept = Kept(3 * 4 * DIM)
     kept.put("m", [(str(number), np.full(DIM, number, np.float32)) for number in range(5)])
     kept.put("m", [("4", np.full(DIM, 4, np.float32))])
     assert kept.take("other", ["4"]) == {}
     assert list(kept.take("m", ["0", "2", "4", "4"])) == [1, 2, 3]
-    assert kept.take("m", ["2", "4"]) == {}
-    assert list(kept.take("m", ["3"])) == [0]
+    assert list(kept.take("m", ["2", "4"])) == [0, 1]
+    kept.put("m", [("5", np.full(DIM, 5, np.float32))])
+    assert list(kept.take("m", ["2", "3", "4", "5"])) == [0, 2, 3]
 
 
 def test_twenty_thousand_texts_arrive_through_faults(server: OpenAIServer) -> None:

@@ -224,8 +224,20 @@ def test_it_stays_away_longer_from_a_service_that_refuses_again(
     embedder.embed_documents(["a"])
     account.faults = [Fault(status=429, headers={"retry-after": "7"})]
     with pytest.raises(RateLimited) as caught:
-        embedder.embed_documents(["a"])
+        embedder.embed_documents(["b"])
     assert caught.value.retry_after_s == 7.0
+
+
+def test_the_first_loads_of_a_document_are_not_paid_again_where_a_later_one_fails(account: Account) -> None:
+    """The engine makes the whole document anew."""
+    embedder, loads = _made(account), [["one", "two"], ["three"], ["four"]]
+    account.faults = [Fault("none"), Fault(status=429)]
+    embedder.embed_documents(loads[0])
+    with pytest.raises(RateLimited):
+        embedder.embed_documents(loads[1])
+    for load in loads:
+        embedder.embed_documents(load)
+    assert [request["input"] for request in account.requests] == [loads[0], loads[1], loads[1], loads[2]]
 
 
 def test_halves_that_were_answered_are_not_paid_again(account: Account, clock: FakeClock) -> None:

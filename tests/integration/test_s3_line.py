@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -61,7 +61,9 @@ def another(bucket: Bucket) -> Bucket:
 
 @pytest.fixture
 def open_line(ministack: Ministack, tmp_path: Path) -> Open:
-    def open_over(*sources: str, endpoint_url: str = ministack.endpoint_url) -> AbstractContextManager[Line]:
+    def open_over(
+        *sources: str, endpoint_url: str = ministack.endpoint_url, **settings: Any
+    ) -> AbstractContextManager[Line]:
         return line_over(
             tmp_path / "data",
             sources,
@@ -70,6 +72,7 @@ def open_line(ministack: Ministack, tmp_path: Path) -> Open:
             store__s3__access_key_id=ministack.access_key_id,
             store__s3__secret_access_key=ministack.secret_access_key,
             engine__guard_objects=5,
+            **settings,
         )
 
     return open_over
@@ -234,6 +237,18 @@ def test_a_name_written_wrong_is_not_remembered(bucket: Bucket, open_line: Open)
         line.sync()
         (entry,) = line.mirror.parts.ledger.sources()
         assert (entry.uri, entry.last_scan_at is not None) == (f"{bucket.uri}/", True)
+        assert line.mirror.check(line.application.open_known_sources()).is_ok
+
+
+def test_what_the_settings_name_is_known_before_it_could_be_listed(bucket: Bucket, open_line: Open) -> None:
+    """So that its objects are found, and `check` fails rather than say that all is well."""
+    with open_line(source=["s3://line-not-yet"]) as line:
+        (entry,) = line.application.open_known_sources()
+        assert entry.uri == "s3://line-not-yet/"
+        with pytest.raises(Unavailable, match="no such bucket"):
+            line.mirror.check(line.application.open_known_sources())
+    with open_line(source=[bucket.uri]) as line:  # corrected: what it was called before counts no more
+        line.mirror.sync(line.application.open_known_sources()[0])
         assert line.mirror.check(line.application.open_known_sources()).is_ok
 
 

@@ -10,6 +10,7 @@ from s3_to_milvus.bootstrap import Application, build, configure_logging
 from s3_to_milvus.domain.records import Outcome, Record
 from s3_to_milvus.engine.search import Found
 from s3_to_milvus.engine.tally import SyncReport
+from s3_to_milvus.ports import SourceEntry
 from s3_to_milvus.settings import load
 
 __all__ = ["Line", "line_over"]
@@ -18,12 +19,12 @@ _ALL = 8_000
 
 
 class Line:
-    """An application whose workers run; ``source`` is its first source."""
+    """An application whose workers run; ``source`` is its first source, if it was given any."""
 
     def __init__(self, application: Application) -> None:
         self.application = application
         self.mirror = application.mirror
-        self.source = application.sources[0]
+        self.source = next(iter(application.sources), SourceEntry("none", "none"))
 
     def sync(self, **more: Any) -> SyncReport:
         """Bring the first source in line."""

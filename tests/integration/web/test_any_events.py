@@ -106,6 +106,14 @@ def test_one_body_that_cannot_be_taken_now_does_not_keep_the_others_in_quarantin
     assert is_problem(client.post("/api/v1/quarantine/replay", json={}), 503, "unavailable")
 
 
+def test_a_body_of_a_bucket_that_nobody_mirrors_yet_stays_in_quarantine(
+    client: TestClient, application: FakeApplication
+) -> None:
+    body = json.dumps(_record("a.txt", "tomorrow"))
+    application.ledger.quarantine([QuarantinedBody(body, "not known yet", "http", 1.0)])
+    assert client.post("/api/v1/quarantine/replay", json={}).json() == {"taken": 0, "left": 1}
+
+
 def test_a_question_of_azure_beside_events_loses_none(client: TestClient) -> None:
     question = {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "x"}}
     created = {"eventType": "Microsoft.Storage.BlobCreated", "data": {}}

@@ -89,13 +89,15 @@ def test_taking_looks_at_no_bucket_and_one_sender_makes_us_look_at_few(tmp_path,
         asked.append(bucket)
         return "It is not there."
 
-    door = Intake(house.parts, lambda: woken.append(1), refuse)
-    many = [event for number in range(40) for event in events("a.txt", bucket=f"made-up-{number}")]
+    door = Intake(house.parts, lambda: woken.append(1), refuse, asked.__contains__)
+    many = [event for number in range(100) for event in events("a.txt", bucket=f"made-up-{number}")]
     assert {reason for _, reason in door.take(many).ignored} == {"No source of this service holds that bucket."}
     assert asked == []
     with pytest.raises(RateLimited):
         door.open_buckets(many)
-    assert len(asked) == 16
+    assert len(asked) == 64
+    assert len(door.open_buckets(many)) == 100  # what was looked at is known now
+    assert door.open_buckets(many) == Intake(house.parts, lambda: None, refuse).open_buckets(many)
     assert door.open_buckets(many[:3] * 9) == {f"made-up-{number}": "It is not there." for number in range(3)}
 
 

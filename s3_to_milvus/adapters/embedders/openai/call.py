@@ -9,7 +9,6 @@ from s3_to_milvus.adapters.embedders.openai.batching import batches, is_likely_t
 from s3_to_milvus.adapters.embedders.openai.client import Client
 from s3_to_milvus.adapters.embedders.openai.failures import TooLong
 from s3_to_milvus.adapters.embedders.openai.kept import Kept
-from s3_to_milvus.adapters.pacing import PATIENCE_S
 from s3_to_milvus.errors import Rejected
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Call:
         return vectors
 
     def keep(self) -> None:
-        """It failed: what was paid for is there when the call is repeated, or a part of it."""
+        """What was paid for is there when the call is repeated, or its document because something else failed."""
         self._kept.put(self._model, list(self._found.items()))
 
     def _missing(self, texts: Sequence[str]) -> list[str]:
@@ -113,7 +112,7 @@ class Call:
 
     def _ask(self, texts: list[str]) -> None:
         """Raises `Rejected` where a vector is no direction (zero, or not finite): its text is to blame, no other."""
-        patience_s = PATIENCE_S if time.monotonic() < self._impatient_at else 0.0
+        patience_s = self._client.patience_s if time.monotonic() < self._impatient_at else 0.0
         vectors = self._client.vectors(texts, self._model, None if self._is_urgent else patience_s)
         good = are_directions(vectors)
         self._found.update((text, vectors[place]) for place, text in enumerate(texts) if good[place])

@@ -14,7 +14,7 @@ from s3_to_milvus.adapters.embedders.openai.batching import token_bound
 from s3_to_milvus.adapters.embedders.openai.failures import TooLong, asked_wait_s, translated
 from s3_to_milvus.adapters.embedders.openai.room import Room
 from s3_to_milvus.adapters.limits import limit_name
-from s3_to_milvus.adapters.pacing import Backoff, Flight, Pace
+from s3_to_milvus.adapters.pacing import PATIENCE_S, Backoff, Flight, Pace
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import RateLimited, Unauthorized
 from s3_to_milvus.ports import Limits, spend
@@ -65,6 +65,7 @@ class Client:
         self._room = Room(max_request_tokens)
         self._backoff = Backoff()
         self._flight = Flight(concurrency)
+        self.patience_s = max(PATIENCE_S, concurrency + 1.0)  # each request has about a second of a minute
         self._lock = threading.Lock()
         self._sdk: Any = None
         self.tokens_used = self.requests_made = 0

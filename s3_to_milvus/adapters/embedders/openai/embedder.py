@@ -159,9 +159,9 @@ class OpenAIEmbedder:
             failures = self._run(call.works(ready))
             if failures:
                 raise max(failures, key=_weight)
-        except BaseException:
-            call.keep()
-            raise
+        finally:
+            if not is_urgent:
+                call.keep()
         return call.rows(ready, self.dim)
 
     def _run(self, works: Sequence[Callable[[], None]]) -> list[S3ToMilvusError]:

@@ -1,4 +1,4 @@
-"""Vectors of calls that failed half way: paid for, and not asked for again when the call is repeated."""
+"""Vectors that were paid for lately: not asked for again when a call is repeated, or the document it was a part of."""
 
 import hashlib
 import threading
@@ -14,9 +14,9 @@ __all__ = ["Kept"]
 
 
 class Kept:
-    """At most ``most_bytes`` of vectors, the oldest go first; each is handed out once.
+    """At most ``most_bytes`` of vectors; those that nobody asked for the longest go first.
 
-    Without it a call that needs more than the service's budget for a minute would start over for ever.
+    Without it a document that needs more than the service's budget for a minute would start over for ever.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -37,7 +37,7 @@ class Kept:
                 self._remove(next(iter(self._vectors)))
 
     def take(self, model: str, texts: Sequence[str]) -> dict[int, "NDArray[float32]"]:
-        """The vectors that are here, by the places of their texts; they are not here afterwards."""
+        """The vectors that are here, by the places of their texts."""
         with self._lock:
             if not self._vectors:
                 return {}
@@ -45,7 +45,7 @@ class Kept:
         with self._lock:
             found = {place: self._vectors[name] for place, name in enumerate(names) if name in self._vectors}
             for place in found:
-                self._remove(names[place])
+                self._vectors.move_to_end(names[place])
         return found
 
     def _remove(self, name: bytes) -> None:

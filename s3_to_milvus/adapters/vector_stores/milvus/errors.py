@@ -37,7 +37,7 @@ _AUTH_WORDS = re.compile(r"auth check fail|unauthenticated|permission deny|permi
 _FULL_WORDS = re.compile(r"no space left|disk quota exceeded|quota exceeded|quota exhausted", re.IGNORECASE)
 _LARGE_WORDS = re.compile(r"larger than max|message too large", re.IGNORECASE)
 _INPUT_WORDS = re.compile(
-    r"exceeds? max|is not a number|nan|infinity|dim(ension)?\b.*(match|expect)"
+    r"exceeds? max|is not a number|\bnan\b|infinity|dim(ension)?\b.*(match|expect)"
     r"|invalid (input|utf|index type)|not valid json",
     re.IGNORECASE,
 )
@@ -102,10 +102,10 @@ def _of_status(status: str, message: str, is_insert: bool) -> S3ToMilvusError:
 
 
 def _of_code(exc: Exception, message: str, is_insert: bool) -> S3ToMilvusError:
-    code = _code(exc)
-    if code in _AUTH or _AUTH_WORDS.search(message):
+    code, words = _code(exc), _message(exc)  # without the name of a collection that we put in front
+    if code in _AUTH or _AUTH_WORDS.search(words):
         return Unauthorized(message)
-    if code in _NO_DATABASE or _SETTINGS_WORDS.search(message):
+    if code in _NO_DATABASE or _SETTINGS_WORDS.search(words):
         return FatalError(message, hint=_SETTINGS_HINT)
     if code in _NO_ROOM:  # one collection can't be made; those that stand take rows
         return SchemaMismatch(
@@ -113,19 +113,19 @@ def _of_code(exc: Exception, message: str, is_insert: bool) -> S3ToMilvusError:
         )
     if code in _RATE_LIMIT:
         return RateLimited(message, retry_after_s=_RETRY_AFTER_S)
-    if code in _DENIED or _FULL_WORDS.search(message):
+    if code in _DENIED or _FULL_WORDS.search(words):
         return QuotaExhausted(message, hint="Make room on the disk or raise the quota of Milvus.")
-    if is_insert and _is_bad_input(exc, code, message):
+    if is_insert and _is_bad_input(exc, code, words):
         return Rejected(message)
     if code in _BAD_INPUT or type(exc).__name__ in _BAD_INPUT_CLASSES:
         return FatalError(message, hint="This is a defect, or the collection was made by another program.")
     return TransientError(message)
 
 
-def _is_bad_input(exc: Exception, code: int, message: str) -> bool:
+def _is_bad_input(exc: Exception, code: int, words: str) -> bool:
     if code in _BAD_INPUT or type(exc).__name__ in _BAD_INPUT_CLASSES or getattr(exc, "is_input_error", False):
         return True
-    return _INPUT_WORDS.search(message) is not None
+    return _INPUT_WORDS.search(words) is not None
 
 
 def _code(exc: Exception) -> int:
