@@ -10,7 +10,8 @@ from s3_to_milvus.adapters.journals.notion.setup import PROPERTIES
 from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.errors import RateLimited
 from tests.support.notion_entries import entry, journal_for
-from tests.support.notion_server import ORIGINAL, Fault, NotionServer, notion_server, plain
+from tests.support.notion_server import ORIGINAL, Fault, NotionServer, notion_server
+from tests.support.notion_server import column_of as _column
 
 TEXT: dict[str, Any] = {"rich_text": {}}
 STATUS = {"status": {"options": [{"name": name} for name in ("Not started", "In progress", "Done")]}}
@@ -20,10 +21,6 @@ STATUS = {"status": {"options": [{"name": name} for name in ("Not started", "In 
 def server() -> Iterator[NotionServer]:
     with notion_server() as server:
         yield server
-
-
-def _column(server: NotionServer, name: str) -> list[Any]:
-    return [plain(row, name) for row in server.rows()]
 
 
 @pytest.mark.parametrize("kind", ["status", "select"])

@@ -19,7 +19,8 @@ from s3_to_milvus.settings import load
 from s3_to_milvus.testing.fakes.clock import FakeClock
 from s3_to_milvus.testing.fakes.ledger import MemoryLedger
 from tests.support.notion_entries import entry, journal_for, options_for
-from tests.support.notion_server import ORIGINAL, NotionServer, notion_server, plain
+from tests.support.notion_server import ORIGINAL, NotionServer, notion_server
+from tests.support.notion_server import column_of as _column
 
 HOUR_AT = 1_699_999_200.0
 
@@ -28,10 +29,6 @@ HOUR_AT = 1_699_999_200.0
 def server() -> Iterator[NotionServer]:
     with notion_server() as server:
         yield server
-
-
-def _column(server: NotionServer, name: str) -> list[Any]:
-    return [plain(row, name) for row in server.rows()]
 
 
 def _counted(server: NotionServer, title: str = "File") -> Counter[str]:

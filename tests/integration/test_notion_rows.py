@@ -14,6 +14,7 @@ from s3_to_milvus.adapters.journals.notion.values import status_word
 from s3_to_milvus.errors import ConfigError, Rejected, S3ToMilvusError, Unauthorized, Unavailable
 from tests.support.notion_entries import entry, journal_for, options_for
 from tests.support.notion_server import ORIGINAL, TOKEN, Fault, NotionServer, notion_server, plain
+from tests.support.notion_server import column_of as _column
 
 ID = "0123456789abcdef0123456789abcdef"
 
@@ -22,10 +23,6 @@ ID = "0123456789abcdef0123456789abcdef"
 def server() -> Iterator[NotionServer]:
     with notion_server() as server:
         yield server
-
-
-def _column(server: NotionServer, name: str) -> list[Any]:
-    return [plain(row, name) for row in server.rows()]
 
 
 def _with(schema: dict[str, Any], **columns: dict[str, Any] | None) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from s3_to_milvus.adapters.parsers.upstage import UpstageParser
 from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.retrying import Hold, RetryPolicy, next_step
 from s3_to_milvus.errors import FatalError, Rejected, Unauthorized, Unavailable, UnreadableDocument
-from s3_to_milvus.ports import ParserInput
-from tests.support.pdfs import make_pdf
-from tests.support.upstage_server import KEY, Fault, UpstageServer, upstage_server
+from tests.support.upstage_parsing import made_parser as _made
+from tests.support.upstage_parsing import pdf_of as _pdf
+from tests.support.upstage_server import Fault, UpstageServer, upstage_server
 
 PDF = "application/pdf"
 
@@ -21,16 +20,6 @@ PDF = "application/pdf"
 def server() -> Iterator[UpstageServer]:
     with upstage_server() as server:
         yield server
-
-
-def _made(server: UpstageServer, tickets: MemoryTickets | None = None, **options: Any) -> UpstageParser:
-    given = {"api_key": KEY, "api_url": server.url, "requests_per_second": 1_000, "poll_s": 0.01, **options}
-    return UpstageParser(UpstageParser.Options.model_validate(given), tickets=tickets)
-
-
-def _pdf(pages: int) -> ParserInput:
-    data = make_pdf([[f"Title {number}", "Line."] for number in range(1, pages + 1)])
-    return ParserInput(PDF, "x", len(data), data=data)
 
 
 def _error(status: int, **error: Any) -> Fault:

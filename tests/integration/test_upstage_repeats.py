@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from s3_to_milvus.adapters.parsers.upstage import UpstageCutter, UpstageParser
+from s3_to_milvus.adapters.parsers.upstage import UpstageCutter
 from s3_to_milvus.adapters.parsers.upstage.elements import blocks_of
 from s3_to_milvus.adapters.parsers.upstage.held import HeldAnswers
 from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.documents import Block, BlockKind
 from s3_to_milvus.errors import QuotaExhausted, RateLimited, Unavailable, UnreadableDocument
 from s3_to_milvus.ports import ParserInput
-from tests.support.pdfs import make_pdf
-from tests.support.upstage_server import KEY, Fault, UpstageServer, upstage_server
+from tests.support.upstage_parsing import made_parser as _made
+from tests.support.upstage_parsing import pdf_of as _pdf
+from tests.support.upstage_server import Fault, UpstageServer, upstage_server
 
 PDF = "application/pdf"
 
@@ -27,16 +28,6 @@ PDF = "application/pdf"
 def server() -> Iterator[UpstageServer]:
     with upstage_server() as server:
         yield server
-
-
-def _made(server: UpstageServer, tickets: MemoryTickets | None = None, **options: Any) -> UpstageParser:
-    given = {"api_key": KEY, "api_url": server.url, "requests_per_second": 1_000, "poll_s": 0.01, **options}
-    return UpstageParser(UpstageParser.Options.model_validate(given), tickets=tickets)
-
-
-def _pdf(pages: int) -> ParserInput:
-    data = make_pdf([[f"Title {number}", "Line."] for number in range(1, pages + 1)])
-    return ParserInput(PDF, "x", len(data), data=data)
 
 
 def _tiff(frames: int, side: int) -> ParserInput:

@@ -27,6 +27,7 @@ from s3_to_milvus.errors import (
 from s3_to_milvus.ports import ParserInput
 from tests.support.corpus import corpus_file
 from tests.support.pdfs import make_pdf
+from tests.support.upstage_parsing import made_parser as _made
 from tests.support.upstage_server import KEY, Fault, UpstageServer, upstage_server
 
 PDF, HWP = "application/pdf", "application/x-hwp"
@@ -55,11 +56,6 @@ def server() -> Iterator[UpstageServer]:
 def _whole_log() -> None:
     """Of all levels, whatever a test before has set."""
     structlog.reset_defaults()
-
-
-def _made(server: UpstageServer, tickets: _Tickets | None = None, **options: Any) -> UpstageParser:
-    given = {"api_key": KEY, "api_url": server.url, "requests_per_second": 1_000, "poll_s": 0.01, **options}
-    return UpstageParser(UpstageParser.Options.model_validate(given), tickets=tickets)
 
 
 def _pdf(pages: int) -> ParserInput:

@@ -15,7 +15,7 @@ from typing import Any
 from tests.support.http_server import QuietHandler, QuietServer, running
 from tests.support.notion_checks import Invalid, check_properties, shown_value
 
-__all__ = ["ORIGINAL", "TOKEN", "Fault", "NotionServer", "notion_server", "plain"]
+__all__ = ["ORIGINAL", "TOKEN", "Fault", "NotionServer", "column_of", "notion_server", "plain"]
 
 TOKEN = "ntn_token-that-must-never-be-shown"
 _MOST_BYTES = 500_000
@@ -151,6 +151,11 @@ def plain(row: Mapping[str, Any], name: str) -> Any:
     """What a person reads in a property; None: it is empty or not there."""
     value = row.get(name)
     return None if value is None else shown_value(value)
+
+
+def column_of(server: "NotionServer", name: str) -> list[Any]:
+    """What all rows say in a column."""
+    return [plain(row, name) for row in server.rows()]
 
 
 def _typed(name: str, kind: Mapping[str, Any]) -> dict[str, Any]:
