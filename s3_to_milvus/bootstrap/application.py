@@ -12,7 +12,7 @@ from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
 from s3_to_milvus.bootstrap.datalock import DataLock
 from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each, sns_messages
 from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
-from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, S3, Address, entry_for, parse_address
+from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, Address, entry_for, named_in, parse_address
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import Parts
@@ -74,15 +74,25 @@ class Application:
             scratch=_fresh_folder(settings.data_dir / "scratch"),
             config=engine_config(settings),
         )
-        self.mirror = Mirror(parts, self._open_bucket, self._is_known_bucket)
+        self._configured, self._limited = _buckets_in(settings.source), _buckets_in(sources)
+        self.mirror = self._mirror_of(parts, sources)
         self._folders: dict[str, Path] = {}
         self._opening = threading.Lock()
         self.sources: list[SourceEntry] = []
         self._open_sources(sources)
         self.hints = Hints(ledger, clock, decode_each, self.mirror.take)
-        events = [*self._chosen.watches(self._folders), *self._chosen.events(self.hints)]
-        self.service = Service(self.mirror, self.sources, events, self._chosen.journal())
+        self.service = self._service()
         self._is_built = True
+
+    def _service(self) -> Service:
+        events = [*self._chosen.watches(self._folders), *self._chosen.events(self.hints)]
+        return Service(self.mirror, self.sources, events, self._chosen.journal())
+
+    def _mirror_of(self, parts: Parts, sources: Sequence[str]) -> Mirror:
+        if ANY_BUCKET not in sources:
+            return Mirror(parts)
+        named = NamedBuckets(self._list_bucket, self._open_named, {address.place for address in self._limited})
+        return Mirror(parts, named.open, named.is_known)
 
     def confirm_subscription(self, content: bytes) -> bool:
         """As `bootstrap.events.confirm_subscription`."""
@@ -121,7 +131,7 @@ class Application:
             self._stores[entry.name] = self._chosen.store(address, entry.name)
         if address.kind == FOLDER:
             self._folders[entry.name] = Path(address.place)
-        if address.kind == FOLDER or address.uri in self._configured:
+        if address.kind == FOLDER or address in self._configured:
             ledger.put_source(entry)
         if all(entry.uri != each.uri for each in self.sources):
             self.sources.append(entry)
@@ -132,37 +142,31 @@ class Application:
     def open_known_sources(self) -> list[SourceEntry]:
         """Register every source that was ever mirrored and is still there; for commands that look at all of them.
 
-        A bucket that was never listed counts only while the settings name it: its name may have been a mistake.
+        A bucket that was never listed to its end, and of which nothing is known, counts only while the settings name
+        it: its name may have been a mistake.
         """
-        for uri in self._configured:
-            self.open_source(uri)
+        for address in self._configured:
+            self.open_source(address.uri)
         for entry in self.mirror.parts.ledger.sources():
-            is_real = not entry.is_bucket or entry.last_scan_at is not None or ANY_BUCKET in self.settings.source
-            if is_real and entry.name not in self._stores:
+            if entry.name not in self._stores and self._is_real(entry):
                 try:
                     self.open_source(entry.uri)
                 except ConfigError:
                     continue
         return self.sources
 
+    def _is_real(self, entry: SourceEntry) -> bool:
+        if not entry.is_bucket or entry.last_scan_at is not None or ANY_BUCKET in self.settings.source:
+            return True
+        return bool(self.mirror.parts.ledger.objects(bucket=entry.name, limit=1))
+
     def _open_sources(self, sources: Sequence[str]) -> None:
         """With ``s3://*`` also the buckets that an event named in an earlier life."""
-        self._configured = {
-            parse_address(uri).uri for uri in _named_in(self.settings.source) if uri.startswith("s3://")
-        }
-        self._named = NamedBuckets(self._list_bucket, self._open_named) if ANY_BUCKET in sources else None
-        self._limited = {address.place for address in map(parse_address, _named_in(sources)) if address.kind == S3}
-        known = self.mirror.parts.ledger.sources() if self._named else []
-        named = [entry.uri for entry in known if entry.is_bucket and entry.name not in self._limited]
-        for uri in [*_named_in(sources), *named]:
+        known = self.mirror.parts.ledger.sources() if ANY_BUCKET in sources else []
+        limited = {address.place for address in self._limited}
+        named = [entry.uri for entry in known if entry.is_bucket and entry.name not in limited]
+        for uri in [*named_in(sources), *named]:
             self.open_source(uri)
-
-    def _open_bucket(self, bucket: str) -> str:
-        """With ``s3://*``; but where the sources name a bucket, what they say of it is what is mirrored."""
-        return "" if self._named is None or bucket in self._limited else self._named.open(bucket)
-
-    def _is_known_bucket(self, bucket: str) -> bool:
-        return self._named is None or bucket in self._limited or self._named.is_known(bucket)
 
     def _open_named(self, uri: str) -> None:
         self.mirror.parts.ledger.put_source(self.open_source(uri))
@@ -191,8 +195,9 @@ class Application:
             self._lock.release()
 
 
-def _named_in(sources: Sequence[str]) -> list[str]:
-    return [each for each in sources if each != ANY_BUCKET]
+def _buckets_in(sources: Sequence[str]) -> list[Address]:
+    """Those that are buckets, or parts of them."""
+    return [parse_address(uri) for uri in named_in(sources) if uri.startswith("s3://")]
 
 
 def _fresh_folder(path: Path) -> Path:

@@ -159,14 +159,19 @@ class Chosen:
                 self._options("object_store", FOLDER), {name: Path(address.place)}
             )
             return made
-        if self._s3 is None:
-            self._s3 = registry.load("object_store", S3)(self._options("object_store", S3))
-        return self._s3
+        found: ObjectStore = self._s3_store()
+        return found
 
     def s3_account(self) -> str:
         """Whether the S3 server answers and knows us, whatever bucket it will be."""
-        found: str = registry.load("object_store", S3)(self._options("object_store", S3)).check_account()
+        found: str = self._s3_store().check_account()
         return found
+
+    def _s3_store(self) -> Any:
+        """With `check_account`, which no port has."""
+        if self._s3 is None:
+            self._s3 = registry.load("object_store", S3)(self._options("object_store", S3))
+        return self._s3
 
     def close(self) -> None:
         """Stop child processes."""

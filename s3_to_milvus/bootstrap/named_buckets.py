@@ -4,7 +4,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from s3_to_milvus.errors import (
     ConfigError,
@@ -37,21 +37,28 @@ class NamedBuckets:
         self,
         check: Callable[[str], object],
         open_source: Callable[[str], object],
+        limited: Container[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``limited``: buckets of which the settings say what is mirrored. They are not for us."""
         self._check = check
         self._open_source = open_source
+        self._limited = limited
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, S3ToMilvusError]] = {}
 
     def is_known(self, bucket: str) -> bool:
         """Whether `open` answers without looking at the bucket."""
+        if bucket in self._limited or not _POSSIBLE.fullmatch(bucket):
+            return True
         with self._lock:
-            return not _POSSIBLE.fullmatch(bucket) or self._clock() < self._known.get(bucket, (-math.inf,))[0]
+            return self._clock() < self._known.get(bucket, (-math.inf,))[0]
 
     def open(self, bucket: str) -> str:
-        """Why it can't be opened; empty where it is. Raises `TransientError` where nobody can tell now."""
+        """Why it can't be opened; empty: it is, or is not for us. Raises `TransientError` where nobody can tell now."""
+        if bucket in self._limited:
+            return ""
         if not _POSSIBLE.fullmatch(bucket):
             return "No bucket can have such a name."
         with self._lock:

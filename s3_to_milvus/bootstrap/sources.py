@@ -8,7 +8,7 @@ from pathlib import Path
 from s3_to_milvus.errors import ConfigError
 from s3_to_milvus.ports import SourceEntry
 
-__all__ = ["ANY_BUCKET", "FOLDER", "S3", "Address", "entry_for", "parse_address"]
+__all__ = ["ANY_BUCKET", "FOLDER", "S3", "Address", "entry_for", "named_in", "parse_address"]
 
 FOLDER = "folder"
 S3 = "s3"
@@ -28,6 +28,11 @@ class Address:
     def uri(self) -> str:
         """The one spelling that is remembered."""
         return f"s3://{self.place}/{self.prefix}" if self.kind == S3 else self.place
+
+
+def named_in(sources: Iterable[str]) -> list[str]:
+    """Those that name something: all but `ANY_BUCKET`."""
+    return [each for each in sources if each != ANY_BUCKET]
 
 
 def parse_address(text: str) -> Address:

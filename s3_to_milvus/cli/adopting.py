@@ -14,6 +14,7 @@ from s3_to_milvus.cli.output import counted, json_option, note, print_json, show
 from s3_to_milvus.cli.progress import progress
 
 if TYPE_CHECKING:
+    from s3_to_milvus.bootstrap.sources import named_in
     from s3_to_milvus.cli.direct import Direct
 
 __all__ = ["adopt"]
@@ -77,7 +78,7 @@ def adopt(
     from s3_to_milvus.cli.direct import Direct
 
     settings = load_settings()
-    chosen = list(sources) or [each for each in settings.source if each != "s3://*"]
+    chosen = list(sources) or named_in(settings.source)
     if not chosen and not drop_original:
         raise click.UsageError("Name a SOURCE: s3://bucket (or set S2M_SOURCE).")
     desk = Direct(settings, chosen)

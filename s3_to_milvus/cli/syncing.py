@@ -30,9 +30,11 @@ def sync(ctx: click.Context, sources: Sequence[str], dry_run: bool, watch: bool,
 
     Without SOURCE, the sources of the settings. JSON: one object for one source, a list for several.
     """
+    from s3_to_milvus.bootstrap.sources import named_in
+
     if dry_run and watch:
         raise click.UsageError("--dry-run and --watch exclude each other.")
-    chosen = list(sources) or [each for each in load_settings().source if each != "s3://*"]
+    chosen = list(sources) or named_in(load_settings().source)
     if not chosen:
         raise click.UsageError("Name a SOURCE: a folder, or s3://bucket/prefix (or set S2M_SOURCE).")
     done: list[Synced] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from s3_to_milvus.domain.objects import ObjectEvent
 from s3_to_milvus.domain.quarantine import Decoded, QuarantinedBody, Refused
-from s3_to_milvus.engine.intake import NO_ROUTE, Taken
+from s3_to_milvus.engine.intake import MEANINGLESS, Taken
 from s3_to_milvus.engine.observe import EVENTS, log
 from s3_to_milvus.errors import TransientError
 from s3_to_milvus.ports import Clock, Ledger
@@ -86,4 +86,4 @@ class Hints:
     def _is_taken(self, events: Sequence[ObjectEvent]) -> bool:
         """True where they are durable, or mean nothing to us. A bucket that no source holds may be one tomorrow."""
         done = self._take(events)
-        return bool(done.refs) or all(reason == NO_ROUTE for _, reason in done.ignored)
+        return bool(done.refs) or all(reason in MEANINGLESS for _, reason in done.ignored)

@@ -9,9 +9,12 @@ from s3_to_milvus.engine.observe import EVENTS
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import RateLimited
 
-__all__ = ["NO_ROUTE", "Intake", "Taken"]
+__all__ = ["MEANINGLESS", "Intake", "Taken"]
 
-NO_ROUTE = "No route leads this key into a collection."
+_NO_ROUTE = "No route leads this key into a collection."
+_NO_KEY = "No store can hold such a key."
+MEANINGLESS = frozenset({_NO_ROUTE, _NO_KEY})
+"""Why events are ignored that no further source would make use of."""
 
 _MOST_LOOKS = 64
 
@@ -53,7 +56,7 @@ class Intake:
         Raises `TransientError` where nobody can tell now, and for more buckets than are looked at for one sender.
         """
         refs = [event.ref for event in events]
-        wanted = dict.fromkeys(ref.bucket for ref in refs if self._is_routed(ref) and not self._is_covered(ref))
+        wanted = dict.fromkeys(ref.bucket for ref in refs if not self._is_covered(ref) and not self._meaningless(ref))
         found: dict[str, str] = {}
         looks = 0
         for bucket in wanted:
@@ -87,18 +90,18 @@ class Intake:
         return Taken(tuple(refs), tuple(ignored))
 
     def _why_not(self, ref: ObjectRef, reasons: Mapping[str, str]) -> str:
-        if not _is_possible(ref):
-            return "No store can hold such a key."
-        if not self._is_routed(ref):
-            return NO_ROUTE
+        if reason := self._meaningless(ref):
+            return reason
         if self._is_covered(ref):
             return ""
         if ref.bucket not in self._parts.stores:
             return reasons.get(ref.bucket) or "No source of this service holds that bucket."
         return "No source of this service covers that key."
 
-    def _is_routed(self, ref: ObjectRef) -> bool:
-        return _is_possible(ref) and not is_left_out(route_of(self._parts.routes, ref), ref)
+    def _meaningless(self, ref: ObjectRef) -> str:
+        if not _is_possible(ref):
+            return _NO_KEY
+        return _NO_ROUTE if is_left_out(route_of(self._parts.routes, ref), ref) else ""
 
     def _is_covered(self, ref: ObjectRef) -> bool:
         prefixes = self._parts.scopes.get(ref.bucket, ("",))

@@ -86,15 +86,33 @@ class Mirror:
         """Take events in; see `Intake`. Raises `TransientError`, and takes nothing, where one can't be judged now."""
         return self.intake.take(events, reasons=self.intake.open_buckets(events))
 
-    def scan(self, source: SourceEntry, *, is_removal_confirmed: bool = False, prefix: str | None = None) -> ScanReport:
+    def scan(
+        self,
+        source: SourceEntry,
+        *,
+        is_removal_confirmed: bool = False,
+        prefix: str | None = None,
+        on_progress: Callable[[ScanReport], None] = lambda report: None,
+    ) -> ScanReport:
         """Scan a source (or one prefix of it) and let the workers run; does not wait for them.
 
-        A source that was scanned to its end is remembered, with the time.
+        A source is remembered once something of it was found, and with the time once it was scanned to its end.
         """
+
+        def tell(report: ScanReport) -> None:
+            if prefix is None and all(each.uri != source.uri for each in self.parts.ledger.sources()):
+                self.parts.ledger.put_source(source)
+            self.pool.wake()
+            on_progress(report)
+
         where = source.prefix if prefix is None else prefix
         try:
             report = self._scanner.scan(
-                source.name, where, is_part=prefix is not None, is_removal_confirmed=is_removal_confirmed
+                source.name,
+                where,
+                is_part=prefix is not None,
+                is_removal_confirmed=is_removal_confirmed,
+                on_progress=tell,
             )
         finally:
             self.pool.wake()  # what was found before a failure is marked, too
@@ -144,16 +162,9 @@ class Mirror:
         self, source: SourceEntry, tally: Tally, on_progress: Callable[[Progress], None], *, is_removal_confirmed: bool
     ) -> None:
         def tell(report: ScanReport) -> None:
-            self.pool.wake()
             on_progress(Progress(tally.finished, report.added + report.changed + report.removed, tally.chunks))
 
-        try:
-            report = self._scanner.scan(
-                source.name, source.prefix, is_removal_confirmed=is_removal_confirmed, on_progress=tell
-            )
-        finally:
-            self.pool.wake()
-        self._remember(source)
+        report = self.scan(source, is_removal_confirmed=is_removal_confirmed, on_progress=tell)
         tell(report)
         self.guards.pop(source.uri, None)
         total = report.added + report.changed + report.removed

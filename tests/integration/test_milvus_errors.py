@@ -42,6 +42,7 @@ class Server:
 
         self.db = MilvusLite(str(folder))
         self.inserts = 0
+        self.calls: set[str] = set()
         self.before: dict[str, Fault] = {}
         self.after: dict[str, Fault] = {}
         self.answers: dict[str, Fault] = {}
@@ -63,6 +64,7 @@ class Server:
     def wrap(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def call(request: Any, context: Any) -> Any:
             self.inserts += name == "Insert"
+            self.calls.add(name)
             if (given := self.answers.get(name)) and (made := given(request)) is not None:
                 return made
             if fault := self.before.get(name):
@@ -203,6 +205,16 @@ def test_the_name_of_a_collection_says_nothing_about_an_error(server: Server, st
             store.insert(name, [make_row("a")])
         assert type(caught.value) is TransientError
         server.before.clear()
+
+
+def test_a_server_is_never_asked_to_flush(server: Server, store: MilvusVectorStore) -> None:
+    ids = store.insert(SPEC.name, [make_row("a"), make_row("b")])
+    store.delete(SPEC.name, IdRanges.of(ids[:1]))
+    store.search(SPEC.name, make_vector(1.0), 3)
+    store.tend(is_idle=True)
+    store.close()
+    assert {"Insert", "Delete", "Search"} <= server.calls
+    assert not [name for name in server.calls if "Flush" in name or "Compact" in name]
 
 
 def test_an_insert_whose_answer_was_lost_is_not_repeated(server: Server, store: MilvusVectorStore) -> None:

@@ -240,6 +240,19 @@ def test_a_name_written_wrong_is_not_remembered(bucket: Bucket, open_line: Open)
         assert line.mirror.check(line.application.open_known_sources()).is_ok
 
 
+def test_a_first_scan_that_was_cut_off_leaves_its_bucket_known(bucket: Bucket, open_line: Open) -> None:
+    """Also one of a data folder from before sources were remembered by their scans."""
+    bucket.put("a.txt", "느티나무")
+    with open_line(bucket.uri) as line:
+        line.mirror.take([ObjectEvent(ObjectRef(bucket.name, "a.txt"))])
+        until(lambda: line.indexed() == {"a.txt"})
+        line.mirror.parts.ledger.put_source(line.source)  # without the time of a whole scan
+    bucket.delete("a.txt")
+    with open_line() as line:
+        report = line.mirror.check(line.application.open_known_sources())
+        assert [each.ref.key for each in report.stale] == ["a.txt"]
+
+
 def test_what_the_settings_name_is_known_before_it_could_be_listed(bucket: Bucket, open_line: Open) -> None:
     """So that its objects are found, and `check` fails rather than say that all is well."""
     with open_line(source=["s3://line-not-yet"]) as line:

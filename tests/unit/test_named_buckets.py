@@ -20,13 +20,19 @@ class World:
         self.answers: dict[str, Exception] = {}
         self.asked: list[str] = []
         self.opened: list[str] = []
-        self.buckets = NamedBuckets(self._check, self.opened.append, lambda: self.now)
+        self.buckets = NamedBuckets(self._check, self.opened.append, {"limited"}, lambda: self.now)
 
     def _check(self, bucket: str) -> str:
         self.asked.append(bucket)
         if error := self.answers.get(bucket):
             raise error
         return "well"
+
+
+def test_what_the_settings_speak_of_is_left_to_them():
+    world = World()
+    assert (world.buckets.open("limited"), world.buckets.is_known("limited"), world.asked) == ("", True, [])
+    assert not world.buckets.is_known("company")
 
 
 def test_a_bucket_that_can_be_read_becomes_a_source():

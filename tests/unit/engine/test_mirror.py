@@ -16,6 +16,7 @@ from s3_to_milvus.domain.retrying import RetryPolicy
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import EngineConfig
+from s3_to_milvus.engine.scan import ScanReport
 from s3_to_milvus.engine.tally import SyncReport
 from s3_to_milvus.errors import RemovalGuard, Unauthorized, Unavailable, UnreadableDocument
 from s3_to_milvus.ports import SourceEntry, spend
@@ -169,6 +170,22 @@ def test_a_sync_that_waits_for_a_retry_looks_a_few_times_only(make: Make):
     running.sync(on_progress=lambda progress: looks.append(time.monotonic()))
     assert looks[-1] - looks[0] > 0.25
     assert len(looks) < 50 * (looks[-1] - looks[0])
+
+
+def test_a_source_is_known_once_something_of_it_was_found(make: Make):
+    running = make()
+    for number in range(1_200):
+        running.house.store.put(BUCKET, f"{number}.txt", b"words")
+
+    def cut_off(report: ScanReport) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        running.mirror.scan(SOURCE, on_progress=cut_off)
+    assert running.house.ledger.sources() == [SOURCE]  # not yet compared to its end
+    running.mirror.scan(SOURCE)
+    (entry,) = running.house.ledger.sources()
+    assert entry.last_scan_at is not None
 
 
 def test_progress_grows_and_ends_complete(make: Make):

@@ -37,16 +37,16 @@ _PER_MILLION_TOKENS = {  # US dollars: https://platform.openai.com/docs/pricing
     "text-embedding-3-small": 0.02,
     "text-embedding-ada-002": 0.10,
 }
-_KEPT_BYTES = 64 * 2**20  # four workers fail at once, each with a thousand vectors of 3,072 numbers
+_KEPT_BYTES = 64 * 2**20  # about 5,000 vectors of 3,072 numbers
 
 
 class OpenAIEmbedder:
     """``text-embedding-3-large`` unless the settings say otherwise; ``base_url`` leads to compatible servers.
 
     ``tokens_used`` and ``requests_made`` count since the start. The same model at another address gives the same
-    vectors, so the address is no part of the fingerprint. What a failed call got already is kept for its repetition (64
-    MiB of vectors, in memory): nothing is paid for twice, and a call that is larger than the service's budget for a
-    minute gets done in several. A question waits for no rate: it is sent at once, and documents wait longer.
+    vectors, so the address is no part of the fingerprint. The vectors of late (64 MiB, in memory) are kept: where a
+    call or what follows it fails, its repetition pays for none of these, and a call that is larger than the service's
+    budget for a minute gets done in several. A question waits for no rate: it is sent at once; documents wait longer.
     """
 
     kind = "openai"
