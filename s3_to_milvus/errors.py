@@ -47,6 +47,11 @@ class S3ToMilvusError(Exception):
         self.message = message
         self.hint = self.default_hint if hint is None else hint
 
+    @property
+    def told(self) -> str:
+        """What happened and what to do, in one text for people."""
+        return f"{self.message} {self.hint}".strip()
+
 
 class TransientError(S3ToMilvusError):
     """May work later: retried with back-off, or at ``retry_after_s`` where the other side named a time."""

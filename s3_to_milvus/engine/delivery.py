@@ -122,5 +122,5 @@ class Delivery:
 def _told(error: Exception) -> str:
     """What is known to be fit for people; texts of other errors may hold anything."""
     if isinstance(error, S3ToMilvusError):
-        return f"{error.message} {error.hint}".rstrip()
+        return error.told
     return f"Unexpected {type(error).__name__}."

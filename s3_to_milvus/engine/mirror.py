@@ -20,7 +20,7 @@ from s3_to_milvus.engine.resolve import Done
 from s3_to_milvus.engine.scan import Scanner, ScanReport
 from s3_to_milvus.engine.search import Found, Searcher
 from s3_to_milvus.engine.tally import SyncReport, Tally
-from s3_to_milvus.errors import FatalError, S3ToMilvusError, SchemaMismatch
+from s3_to_milvus.errors import FatalError, SchemaMismatch
 from s3_to_milvus.ports import CollectionCounts, SourceEntry
 
 __all__ = ["Mirror", "Progress", "Status"]
@@ -247,7 +247,7 @@ class Mirror:
             freshness_p95_s=_percentile(ages, 0.95),
             sources=ledger.sources(),
             held=self.pool.held,
-            warnings=[*self.guards.values(), *(_told(error) for error in self.collections.blocked)],
+            warnings=[*self.guards.values(), *(error.told for error in self.collections.blocked)],
         )
 
     def find(self, key: str, bucket: str | None = None) -> list[ObjectStatus]:
@@ -328,10 +328,6 @@ def _is_given_up(status: ObjectStatus) -> bool:
     return bool(status.error_code) and (
         status.attempts >= _GIVE_UP_ATTEMPTS or status.error_code == SchemaMismatch.code
     )
-
-
-def _told(error: S3ToMilvusError) -> str:
-    return f"{error.message} {error.hint}".strip()
 
 
 def _percentile(values: list[float], share: float) -> float | None:

@@ -160,7 +160,7 @@ class Resolver:
         claim, parts = each.claim, self._parts
         failure = _failure_of(error)
         if isinstance(error, FatalError) and not is_for_all(error):  # it waits, and says what a person must do
-            failure = replace(failure, message=f"{failure.message} {failure.hint}".strip())
+            failure = replace(failure, message=error.told)
         step = next_step(error, claim.attempts, parts.config.retry, parts.clock.jitter())
         _log_failure(claim, failure, step)
         is_unclean = draft is not None and draft.is_unclean

@@ -67,7 +67,7 @@ class Service:
             try:
                 self._scan(entry, prefix)
             except RemovalGuard as guard:
-                self.mirror.guards[entry.uri] = f"{guard.message} {guard.hint}"
+                self.mirror.guards[entry.uri] = guard.told
                 log.warning("scan.guarded", source=entry.name, removals=guard.removals, indexed=guard.indexed)
             except Exception as error:  # noqa: BLE001 - one source's trouble is not that of the others
                 known = error.message if isinstance(error, S3ToMilvusError) else f"unexpected {type(error).__name__}"
@@ -99,7 +99,7 @@ class Service:
             try:
                 wait_s = step()
             except Exception as error:  # noqa: BLE001 - scans heal what is missed meanwhile
-                known = f"{error.message} {error.hint}" if isinstance(error, S3ToMilvusError) else ""
+                known = error.told if isinstance(error, S3ToMilvusError) else ""
                 name, loop = type(error).__name__, threading.current_thread().name
                 log.warning("loop.failed", loop=loop, error=name, message=known or None)
                 wait_s = _FAILED_S
@@ -117,7 +117,7 @@ class Service:
         try:
             source.run(self.emit, should_stop)
         except S3ToMilvusError as error:
-            self.mirror.guards[name] = f"Events of {source.kind}: {error.message} {error.hint}".strip()
+            self.mirror.guards[name] = f"Events of {source.kind}: {error.told}"
             raise
         return 0.0
 

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from s3_to_milvus.domain.access import AccessKey, Role, digest_of
 from s3_to_milvus.settings import AuthSettings, Settings
 from s3_to_milvus.web.app import create_app
+from s3_to_milvus.web.door import door_of
+from s3_to_milvus.web.keys import router
 from tests.support.application import FakeApplication
 from tests.support.web import LOOPBACK, is_problem
 
@@ -211,3 +215,17 @@ def test_a_ledger_that_fails_is_answered_with_a_problem_and_the_pulse_goes_on(
     wrong = {"X-API-Key": "s2m_other"}
     assert public.get("/healthz", headers=wrong).status_code == 200
     assert is_problem(public.get("/api/v1/status", headers=wrong), 500, "defect")
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+def test_the_door_to_the_keys_has_a_lock_of_its_own(role: Role | None) -> None:
+    app = FastAPI()
+    app.include_router(router)
+
+    async def without_gate(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "s2m.role": role}, receive, send)
+
+    client = TestClient(without_gate)
+    app.dependency_overrides[door_of] = lambda: None
+    status = client.post("/api/v1/keys", json={}).status_code
+    assert status == (422 if role is Role.ADMIN else 403)
