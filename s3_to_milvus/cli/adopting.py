@@ -14,7 +14,6 @@ from s3_to_milvus.cli.output import counted, json_option, note, print_json, show
 from s3_to_milvus.cli.progress import progress
 
 if TYPE_CHECKING:
-    from s3_to_milvus.bootstrap.sources import named_in
     from s3_to_milvus.cli.direct import Direct
 
 __all__ = ["adopt"]
@@ -75,6 +74,7 @@ def adopt(
     their vectors, the other objects are read anew, then the new collection answers under the old name. The service
     must not run meanwhile.
     """
+    from s3_to_milvus.bootstrap.sources import named_in
     from s3_to_milvus.cli.direct import Direct
 
     settings = load_settings()
