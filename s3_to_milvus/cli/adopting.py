@@ -9,7 +9,7 @@ import click
 
 from s3_to_milvus.cli.codes import code_of_failures
 from s3_to_milvus.cli.desk import Answer
-from s3_to_milvus.cli.opening import load_settings
+from s3_to_milvus.cli.opening import load_settings, sources_of
 from s3_to_milvus.cli.output import counted, json_option, note, print_json, shown
 from s3_to_milvus.cli.progress import progress
 
@@ -74,11 +74,10 @@ def adopt(
     their vectors, the other objects are read anew, then the new collection answers under the old name. The service
     must not run meanwhile.
     """
-    from s3_to_milvus.bootstrap.sources import named_in
     from s3_to_milvus.cli.direct import Direct
 
     settings = load_settings()
-    chosen = list(sources) or named_in(settings.source)
+    chosen = sources_of(sources, settings)
     if not chosen and not drop_original:
         raise click.UsageError("Name a SOURCE: s3://bucket (or set S2M_SOURCE).")
     desk = Direct(settings, chosen)

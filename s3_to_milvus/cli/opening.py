@@ -9,7 +9,7 @@ from s3_to_milvus.cli.desk import Desk
 if TYPE_CHECKING:
     from s3_to_milvus.settings import Settings
 
-__all__ = ["load_settings", "open_desk"]
+__all__ = ["load_settings", "open_desk", "sources_of"]
 
 
 def load_settings(**arguments: object) -> "Settings":
@@ -17,6 +17,13 @@ def load_settings(**arguments: object) -> "Settings":
     from s3_to_milvus.settings import load
 
     return load(arguments)
+
+
+def sources_of(given: Sequence[str], settings: "Settings") -> list[str]:
+    """Those that a command names, else those that the settings name; maybe none."""
+    from s3_to_milvus.bootstrap.sources import named_in
+
+    return list(given) or named_in(settings.source)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import click
 
 from s3_to_milvus.cli.codes import code_of_failures
 from s3_to_milvus.cli.desk import Answer, Desk, Synced
-from s3_to_milvus.cli.opening import load_settings, open_desk
+from s3_to_milvus.cli.opening import load_settings, open_desk, sources_of
 from s3_to_milvus.cli.output import costs, json_option, note, print_json, shown
 from s3_to_milvus.cli.progress import progress
 from s3_to_milvus.errors import RemovalGuard
@@ -30,11 +30,9 @@ def sync(ctx: click.Context, sources: Sequence[str], dry_run: bool, watch: bool,
 
     Without SOURCE, the sources of the settings. JSON: one object for one source, a list for several.
     """
-    from s3_to_milvus.bootstrap.sources import named_in
-
     if dry_run and watch:
         raise click.UsageError("--dry-run and --watch exclude each other.")
-    chosen = list(sources) or named_in(load_settings().source)
+    chosen = sources_of(sources, load_settings())
     if not chosen:
         raise click.UsageError("Name a SOURCE: a folder, or s3://bucket/prefix (or set S2M_SOURCE).")
     done: list[Synced] = []
