@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from s3_to_milvus.domain.objects import Lane, ObjectRef, ObjectVersion
-from s3_to_milvus.domain.rows import IdRanges
+from s3_to_milvus.domain.rows import IdRanges, RowSet
 from s3_to_milvus.domain.usage import Usage
 
 __all__ = [
@@ -58,13 +58,22 @@ class Record:
     error: str = ""
     media_type: str = ""
 
+    @property
+    def rows(self) -> RowSet:
+        """The rows that stand."""
+        return RowSet(self.ref.object_id, self.run, self.ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Rows that a commit replaced: still in Milvus until deleted, remembered so that a crash loses none."""
+    """Rows that a commit replaced: still in Milvus until deleted, remembered so that a crash loses none.
+
+    ``run`` made them; 0: not known (ledgers of version 0.1.0 did not keep it).
+    """
 
     collection: str
     ids: IdRanges
+    run: int
 
 
 class Suspicion(StrEnum):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     Vector: TypeAlias = NDArray[float32]
 
-__all__ = ["CollectionSpec", "Hit", "IdRanges", "Row", "RowIdentity", "StoredRow"]
+__all__ = ["CollectionSpec", "Hit", "IdRanges", "Row", "RowIdentity", "RowSet", "StoredRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,20 @@ class IdRanges:
     def __bool__(self) -> bool:
         """True when there is at least one id."""
         return bool(self.ranges)
+
+    @property
+    def last(self) -> int:
+        """The greatest id; 0 where there is none."""
+        return self.ranges[-1][1] if self.ranges else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowSet:
+    """Rows of one run of one object. An id alone is no identity: a store that lost data gives it a second time."""
+
+    object_id: str
+    run: int
+    ids: IdRanges
 
 
 @dataclass(frozen=True, slots=True)

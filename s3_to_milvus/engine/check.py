@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from s3_to_milvus.domain.objects import Lane, ObjectRef
 from s3_to_milvus.domain.records import ObjectState, Outcome, Record
-from s3_to_milvus.domain.rows import IdRanges, RowIdentity
+from s3_to_milvus.domain.rows import IdRanges, RowIdentity, RowSet
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.scan import Scanner
 
@@ -32,6 +32,11 @@ class Orphan:
     run: int
     ids: IdRanges
     ref: ObjectRef | None
+
+    @property
+    def rows(self) -> RowSet:
+        """The rows, as the vector store deletes them."""
+        return RowSet(self.object_id, self.run, self.ids)
 
 
 @dataclass(slots=True)
@@ -109,7 +114,8 @@ class Checker:
         standing = self._parts.ledger.standing({object_id}).get(object_id)
         if standing is not None and (standing.collection, standing.run) == (collection, run):
             return None
-        found = IdRanges.of(row.id for row in self._parts.vectors.fetch(collection, ids))
+        rows = self._parts.vectors.fetch(collection, RowSet(object_id, run, ids))
+        found = IdRanges.of(row.id for row in rows)
         return Orphan(collection, object_id, run, found, ref) if found else None
 
     def _note(self, ids: dict[tuple[str, str, int], list[int]], place: tuple[str, str, int], row: RowIdentity) -> None:
@@ -118,7 +124,7 @@ class Checker:
     def _compare_record(self, record: Record, seen: Counter[tuple[str, str, int]], report: CheckReport) -> None:
         count = seen[record.collection, record.ref.object_id, record.run]
         if count < record.chunk_count:  # inserted since the rows were listed?
-            count = sum(row.run == record.run for row in self._parts.vectors.fetch(record.collection, record.ids))
+            count = len(self._parts.vectors.fetch(record.collection, record.rows))
         if count != record.chunk_count and self._is_settled_as(record):
             report.missing.append(Finding(record.ref, f"{count} of {record.chunk_count} rows are in Milvus"))
 
@@ -140,7 +146,7 @@ class Checker:
         self._force(finding.ref for finding in report.missing)
         self._parts.ledger.observe([finding.ref for finding in findings], Lane.LIVE, self._parts.clock.now())
         for orphan in report.orphaned:
-            self._parts.vectors.delete(orphan.collection, orphan.ids)
+            self._parts.vectors.delete(orphan.collection, [orphan.rows])
         report.repaired = len(findings) + len(report.orphaned)
 
     def _force(self, refs: Iterable[ObjectRef]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.objects import ObjectVersion
-from s3_to_milvus.domain.rows import IdRanges
+from s3_to_milvus.domain.rows import IdRanges, StoredRow
 from s3_to_milvus.engine.reuse import Reuse
 from s3_to_milvus.ports import RowReader
 
@@ -24,7 +24,10 @@ class Donation:
 
     def reuse(self, file_name: str) -> Reuse:
         """Gives the vectors of those that `chunks` has given."""
-        return Reuse(self.rows, self.collection, file_name)
+        return Reuse(self._read_rows, file_name)
+
+    def _read_rows(self, ids: IdRanges, with_vectors: bool) -> list[StoredRow]:
+        return self.rows.fetch(self.collection, ids, with_vectors=with_vectors)
 
     def chunks(self, reuse: Reuse) -> Iterator[Chunk]:
         """The rows as chunks; one that is gone is left out."""

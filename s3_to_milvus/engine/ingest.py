@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.records import Claim, Outcome
+from s3_to_milvus.domain.rows import IdRanges, StoredRow
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.donation import Donation
 from s3_to_milvus.engine.download import Download, download
@@ -113,7 +115,12 @@ class Ingest:
             return None
         if len(record.ids) > self._parts.config.reuse_chunks:
             return None
-        reuse = Reuse(self._parts.vectors, record.collection, draft.claim.ref.file_name)
+        vectors, rows = self._parts.vectors, record.rows
+
+        def read_rows(ids: IdRanges, with_vectors: bool) -> list[StoredRow]:
+            return vectors.fetch(record.collection, replace(rows, ids=ids), with_vectors=with_vectors)
+
+        reuse = Reuse(read_rows, draft.claim.ref.file_name)
         for _ in reuse.read(record.ids):
             pass
         return reuse

@@ -277,8 +277,7 @@ class Mirror:
         record = status.record
         if record is None or not record.ids:
             return []
-        rows = self.parts.vectors.fetch(record.collection, record.ids)
-        return sorted((row for row in rows if row.run == record.run), key=lambda row: row.chunk_no)
+        return sorted(self.parts.vectors.fetch(record.collection, record.rows), key=lambda row: row.chunk_no)
 
     def retry(self, refs: Sequence[ObjectRef] | None) -> int:
         """Try these objects again now (None: all that failed); how many."""

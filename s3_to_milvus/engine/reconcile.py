@@ -73,5 +73,4 @@ class Reconciler:
         record = claim.record
         if record is None or claim.suspicion is Suspicion.NONE or not record.ids:
             return False
-        found = self._parts.vectors.fetch(record.collection, record.ids)
-        return sum(row.run == record.run for row in found) != len(record.ids)
+        return len(self._parts.vectors.fetch(record.collection, record.rows)) != len(record.ids)

@@ -1,7 +1,7 @@
 """Ends attempts: commit what is true now, delete what it replaced, settle; or retry, bury, let go.
 
-The order is the promise: rows are inserted before the commit, old rows are deleted after it,
-and the work row goes last, so that a crash at any point leaves work to repeat and never a wrong answer.
+The order is the promise: rows are inserted and on the disk before the commit, old rows are deleted after it,
+and the work row goes last, so that a crash or a power cut at any point leaves work to repeat and never a wrong answer.
 """
 
 import traceback
@@ -23,7 +23,7 @@ from s3_to_milvus.domain.records import (
     Suspicion,
 )
 from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, is_for_all, next_step
-from s3_to_milvus.domain.rows import IdRanges
+from s3_to_milvus.domain.rows import IdRanges, RowSet
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.draft import Draft
@@ -72,8 +72,19 @@ class _Pending:
         found = list(self.claim.garbage)
         old = self.claim.record
         if self.is_commit and old is not None and old.ids and (self.record is None or self.record.run != old.run):
-            found.append(Garbage(old.collection, old.ids))
+            found.append(Garbage(old.collection, old.ids, old.run))
         return found
+
+    @property
+    def is_suspect(self) -> bool:
+        """Rows may stand of which nobody knows the run: they go by filter."""
+        return self.claim.suspicion is not Suspicion.NONE or not all(piece.run for piece in self.claim.garbage)
+
+    @property
+    def new_rows_in(self) -> str:
+        """The collection into which this attempt has inserted rows that its commit makes true; empty: none."""
+        is_made = self.record is not None and self.record.ids and self.record.run == self.claim.run
+        return self.record.collection if is_made and self.record is not None else ""
 
 
 class Resolver:
@@ -126,6 +137,7 @@ class Resolver:
                 self._close_draft(each, each.draft)
             else:
                 self._pending.append(each)
+        self._sync()
         ready, self._pending = self._pending, []
         self._settle(self._clean_up(self._commit(ready)))
         fatal, self._fatal = self._fatal, None
@@ -144,12 +156,30 @@ class Resolver:
             self._delete_own(draft)
             self._fail(each, draft.error, draft.version, draft.recipe, draft)
 
+    def _sync(self) -> None:
+        """What becomes true must be on the disk. Where that fails, the attempts whose rows they are fail with it."""
+        collections = {each.new_rows_in for each in self._pending} - {""}
+        if not collections:
+            return
+        try:
+            self._parts.vectors.sync(collections)
+        except Exception as error:  # noqa: BLE001 - the error's family decides, as for an insert
+            pending, self._pending = self._pending, []
+            for each in pending:
+                if each.new_rows_in and each.draft is not None:
+                    each.draft.error = error
+                    self._close_draft(each, each.draft)
+                else:
+                    self._pending.append(each)
+
     def _delete_own(self, draft: Draft) -> None:
         """The rows of a failed attempt go at once; if that fails too, the next attempt cleans up by filter."""
         if not draft.ids:
             return
         try:
-            self._parts.vectors.delete(draft.spec.name, IdRanges.of(draft.ids))
+            claim = draft.claim
+            own = RowSet(claim.ref.object_id, claim.run, IdRanges.of(draft.ids))
+            self._parts.vectors.delete(draft.spec.name, [own])
         except Exception as error:  # noqa: BLE001 - the first failure is the one to report
             draft.is_unclean = True
             log.warning("run.clean_up_failed", run=draft.claim.run, error=type(error).__name__)
@@ -237,21 +267,22 @@ class Resolver:
 
     def _clean_up(self, ready: list[_Pending]) -> list[_Pending]:
         """Delete what is not true any more; attempts whose clean-up failed are given back and left out."""
-        garbage: dict[str, list[IdRanges]] = defaultdict(list)
+        garbage: dict[str, list[RowSet]] = defaultdict(list)
         for each in ready:
             for piece in each.garbage():
-                garbage[piece.collection].append(piece.ids)
+                if piece.run:
+                    garbage[piece.collection].append(RowSet(each.claim.ref.object_id, piece.run, piece.ids))
         failed: dict[str, Exception] = {}
         for collection, pieces in garbage.items():
             try:
-                self._parts.vectors.delete(collection, IdRanges.of(each for ids in pieces for each in ids))
+                self._parts.vectors.delete(collection, pieces)
             except Exception as error:  # noqa: BLE001 - every object of this collection is tried again
                 failed[collection] = error
         return [each for each in ready if self._is_clean(each, failed)]
 
     def _is_clean(self, each: _Pending, failed: dict[str, Exception]) -> bool:
         error = next((failed[piece.collection] for piece in each.garbage() if piece.collection in failed), None)
-        if error is None and each.claim.suspicion is not Suspicion.NONE:
+        if error is None and each.is_suspect:
             error = self._delete_unrecorded(each)
         if error is None:
             return True

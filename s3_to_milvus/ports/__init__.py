@@ -14,7 +14,7 @@ from s3_to_milvus.ports.metering import Meter, metered, spend
 from s3_to_milvus.ports.objects import UNCHANGED, Content, EventSource, ObjectStore, Unchanged
 from s3_to_milvus.ports.originals import OriginalCollection, Originals, RowReader
 from s3_to_milvus.ports.tickets import Tickets
-from s3_to_milvus.ports.vectors import VectorStore
+from s3_to_milvus.ports.vectors import Incident, VectorStore
 
 __all__ = [
     "UNCHANGED",
@@ -23,6 +23,7 @@ __all__ = [
     "Content",
     "Embedder",
     "EventSource",
+    "Incident",
     "Journal",
     "Ledger",
     "Limits",

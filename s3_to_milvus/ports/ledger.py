@@ -41,11 +41,18 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class CollectionCounts:
-    """A collection with how many objects and chunks the ledger counts in it."""
+    """A collection with how many objects and chunks the ledger counts in it.
+
+    ``last_id`` is the greatest id that a record of it ever named. ``is_marked``: the ledger's mark was written into it.
+    ``is_suspect``: what it holds is not known to be what the ledger says, until the two were compared row by row.
+    """
 
     spec: CollectionSpec
     objects: int
     chunks: int
+    last_id: int = 0
+    is_marked: bool = False
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,10 @@ class Ledger(Protocol):
 
     kind: str
 
+    @property
+    def mark(self) -> str:
+        """What tells this ledger from all others, for good: 32 hexadecimal digits."""
+
     # intake
     def observe(self, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
         """Mark objects dirty: generation + 1; due now unless a claim holds it (then: due again when it settles).
@@ -86,6 +97,11 @@ class Ledger(Protocol):
     def requeue(self, refs: Sequence[ObjectRef] | None, now: float) -> int:
         """As `observe` in the live lane, and the claims say ``is_retry``. None: all failed objects. Returns how many;
         refs that the ledger does not know are left out."""
+
+    def suspect(self, refs: Sequence[ObjectRef], now: float) -> int:
+        """Rows of these objects may be missing, or stand that no record names: the next claim of each has
+        ``Suspicion.RECHECK`` at least. Due now in the backfill lane where nothing waited; else as it was. Returns how
+        many; refs that the ledger does not know are left out."""
 
     # queue
     def claim(self, owner: str, limit: int, now: float, lease_s: float) -> list[Claim]:
@@ -135,6 +151,10 @@ class Ledger(Protocol):
     def expire_all(self, now: float) -> int:
         """End every lease now; how many. Only for the sole owner of the ledger, at start: nobody else can hold one."""
 
+    def raise_runs(self, least: int) -> None:
+        """Runs of claims from now on are greater than ``least``. At start, with the time in microseconds: a ledger that
+        was put back from an older copy gives no run a second time."""
+
     # reading
     def next_due(self) -> float | None:
         """When the earliest unclaimed or expiring work row is due; None when there is none that ever will be."""
@@ -180,6 +200,14 @@ class Ledger(Protocol):
 
     def collections(self) -> list[CollectionCounts]:
         """All collections with counts, by name."""
+
+    def set_collection(
+        self, name: str, *, is_marked: bool | None = None, is_suspect: bool | None = None, after_id: int = 0
+    ) -> None:
+        """Change what is said of a collection (None: as it is); ``last_id`` becomes ``after_id`` at least."""
+
+    def newest(self, collection: str) -> Record | None:
+        """The record with the greatest id of those whose rows stand in the collection."""
 
     def put_source(self, entry: SourceEntry) -> None:
         """Insert or replace a source by its address; several may be parts of one bucket."""

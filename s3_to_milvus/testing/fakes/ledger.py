@@ -20,7 +20,7 @@ from s3_to_milvus.domain.records import (
 )
 from s3_to_milvus.testing.fakes.ledger_doors import MemoryDoors
 from s3_to_milvus.testing.fakes.ledger_shelves import MemoryReading, MemoryShelves
-from s3_to_milvus.testing.fakes.ledger_state import KEPT_RUNS, LANES, MemoryItem, MemoryWork, locked
+from s3_to_milvus.testing.fakes.ledger_state import KEPT_RUNS, LANES, CollectionFacts, MemoryItem, MemoryWork, locked
 
 __all__ = ["MemoryLedger"]
 
@@ -58,6 +58,16 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
             item.work = MemoryWork(lane, now, item.generation + 1, now, is_retry=is_retry)
         else:
             item.work.observe(lane, now, is_retry=is_retry)
+
+    @locked
+    def suspect(self, refs: Sequence[ObjectRef], now: float) -> int:
+        """As `Ledger.suspect`."""
+        known = [item for ref in dict.fromkeys(refs) if (item := self.items.get(ref)) is not None]
+        for item in known:
+            if item.work is None:
+                item.work = MemoryWork(Lane.BACKFILL, now, item.generation + 1, now)
+            item.work.suspect(now)
+        return len(known)
 
     @locked
     def claim(self, owner: str, limit: int, now: float, lease_s: float) -> list[Claim]:
@@ -118,8 +128,11 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
         item, work = held
         old, new = item.record, commit.record
         if old is not None and old.ids and (new is None or new.run != old.run):
-            item.garbage.append(Garbage(old.collection, old.ids))
+            item.garbage.append(Garbage(old.collection, old.ids, old.run))
         item.record = new
+        if new is not None and new.ids:
+            facts = self.collection_facts.setdefault(new.collection, CollectionFacts())
+            facts.last_id = max(facts.last_id, new.ids.last)
         if work.is_committed:
             return True
         work.is_committed = True
@@ -216,6 +229,11 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
         for work in held:
             work.due = now
         return len(held)
+
+    @locked
+    def raise_runs(self, least: int) -> None:
+        """As `Ledger.raise_runs`."""
+        self.last_run = max(self.last_run, least)
 
     @locked
     def note_run(self, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:

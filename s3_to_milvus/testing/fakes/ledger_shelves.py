@@ -17,7 +17,7 @@ from s3_to_milvus.domain.records import (
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import SchemaMismatch
 from s3_to_milvus.ports import CollectionCounts, SourceEntry, Standing
-from s3_to_milvus.testing.fakes.ledger_state import MemoryItem, MemoryTables, locked
+from s3_to_milvus.testing.fakes.ledger_state import CollectionFacts, MemoryItem, MemoryTables, locked
 
 __all__ = ["MemoryReading", "MemoryShelves"]
 
@@ -156,8 +156,27 @@ class MemoryShelves(MemoryTables):
             records = [item.record for item in self.items.values() if item.record is not None]
             standing = [record for record in records if record.collection == name and record.ids]
             chunks = sum(record.chunk_count for record in standing)
-            found.append(CollectionCounts(self.specs[name], len(standing), chunks))
+            facts = self.collection_facts.get(name, CollectionFacts())
+            flags = (facts.last_id, facts.is_marked, facts.is_suspect)
+            found.append(CollectionCounts(self.specs[name], len(standing), chunks, *flags))
         return found
+
+    @locked
+    def set_collection(
+        self, name: str, *, is_marked: bool | None = None, is_suspect: bool | None = None, after_id: int = 0
+    ) -> None:
+        """As `Ledger.set_collection`."""
+        facts = self.collection_facts.setdefault(name, CollectionFacts())
+        facts.is_marked = facts.is_marked if is_marked is None else is_marked
+        facts.is_suspect = facts.is_suspect if is_suspect is None else is_suspect
+        facts.last_id = max(facts.last_id, after_id)
+
+    @locked
+    def newest(self, collection: str) -> Record | None:
+        """As `Ledger.newest`."""
+        records = [item.record for item in self.items.values() if item.record is not None]
+        standing = [record for record in records if record.collection == collection and record.ids]
+        return max(standing, key=lambda record: record.ids.last, default=None)
 
     @locked
     def put_source(self, entry: SourceEntry) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.objects import Lane, ObjectRef
@@ -14,7 +15,7 @@ from s3_to_milvus.domain.records import Garbage, JournalEntry, ObjectState, Outc
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.ports import SourceEntry
 
-__all__ = ["KEPT_RUNS", "LANES", "MemoryItem", "MemoryTables", "MemoryWork", "locked"]
+__all__ = ["KEPT_RUNS", "LANES", "CollectionFacts", "MemoryItem", "MemoryTables", "MemoryWork", "locked"]
 
 KEPT_RUNS = 50
 LANES = (Lane.LIVE, Lane.BACKFILL)
@@ -72,6 +73,17 @@ class MemoryWork:
         self.attempts = self.deaths = 0
         self.error_code = self.error = ""
 
+    def suspect(self, now: float) -> None:
+        """Rows may be missing or too many: see `Ledger.suspect`."""
+        is_early = self.suspicion is Suspicion.RECHECK and self.due is not None and self.due > now
+        is_known = self.suspicion is Suspicion.TAKEOVER
+        self.suspicion = Suspicion.TAKEOVER if is_known or self.run or is_early else Suspicion.RECHECK
+        if self.is_settled:
+            self.generation += 1
+            self.lane, self.dirty_since, self.due, self.is_settled = Lane.BACKFILL, now, now, False
+            self.attempts = self.deaths = 0
+            self.error_code = self.error = ""
+
     def take(self, run: int, owner: str, lease_until: float) -> None:
         """A new claim holds the object."""
         if self.run:
@@ -113,6 +125,15 @@ class MemoryWork:
 
 
 @dataclass(slots=True)
+class CollectionFacts:
+    """What is known of a collection, as in `CollectionCounts`."""
+
+    last_id: int = 0
+    is_marked: bool = False
+    is_suspect: bool = False
+
+
+@dataclass(slots=True)
 class MemoryItem:
     """Everything about one object. ``number`` grows with the order in which objects were first seen."""
 
@@ -150,7 +171,9 @@ class MemoryTables:
         self.history: dict[ObjectRef, deque[Run]] = {}
         self.fresh: dict[int, float] = {}
         self.journal: dict[int, tuple[float, JournalEntry]] = {}
+        self.mark = uuid4().hex
         self.specs: dict[str, CollectionSpec] = {}
+        self.collection_facts: dict[str, CollectionFacts] = {}
         self.source_entries: dict[str, SourceEntry] = {}
         self.limits: dict[str, float] = {}
         self.unread: dict[int, QuarantinedBody] = {}

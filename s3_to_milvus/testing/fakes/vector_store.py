@@ -3,19 +3,21 @@
 import math
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from s3_to_milvus.domain import limits
-from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
+from s3_to_milvus.domain.rows import CollectionSpec, Hit, Row, RowIdentity, RowSet, StoredRow
 from s3_to_milvus.errors import Rejected, SchemaMismatch
+from s3_to_milvus.ports import Incident
 from s3_to_milvus.testing.fakes.originals import MemoryOriginals
 
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-__all__ = ["MemoryVectorStore"]
+__all__ = ["MemoryVectorStore", "StoreCopy"]
 
 _TEXTS = (
     ("text", limits.TEXT_BYTES),
@@ -28,11 +30,20 @@ _TEXTS = (
 _OBJECT_ID = re.compile(r"[0-9a-f]{1,64}")
 
 
+@dataclass(frozen=True, slots=True)
+class StoreCopy:
+    """A copy of everything that a store keeps on its disk."""
+
+    specs: dict[str, CollectionSpec] = field(default_factory=dict)
+    rows: dict[str, dict[int, Row]] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
+
+
 class MemoryVectorStore:
-    """Exact search by squared L2 distance; ids count up over all collections and never come back.
+    """Exact search by squared L2 distance; ids count up over all collections.
 
     ``rows`` shows what is stored; ``housekeeping`` counts the calls of ``tend``; ``originals.fill`` makes a
-    collection of the original system.
+    collection of the original system. `copy`, `put_back` and `cut_power` do what befalls a store on a disk.
     """
 
     kind = "memory"
@@ -40,6 +51,9 @@ class MemoryVectorStore:
     def __init__(self) -> None:
         self._specs: dict[str, CollectionSpec] = {}
         self._rows: dict[str, dict[int, Row]] = {}
+        self._synced: dict[str, dict[int, Row]] = {}
+        self._marks: dict[str, str] = {}
+        self._incidents: list[Incident] = []
         self._next_id = 1
         self._lock = threading.Lock()
         self.housekeeping = 0
@@ -50,7 +64,33 @@ class MemoryVectorStore:
         """Every row of a collection by id, live and not to be changed; empty for a collection that is not there."""
         return self._rows.get(collection, {})
 
-    def ensure(self, spec: CollectionSpec) -> None:
+    def copy(self) -> "StoreCopy":
+        """What a copy of its files holds."""
+        with self._lock:
+            return StoreCopy(
+                dict(self._specs), {name: dict(rows) for name, rows in self._rows.items()}, dict(self._marks)
+            )
+
+    def put_back(self, copy: "StoreCopy") -> None:
+        """Another state of the files is found when the store is opened again: ids begin after the highest in it."""
+        with self._lock:
+            self._specs.clear()
+            self._specs.update(copy.specs)
+            self._rows = {name: dict(rows) for name, rows in copy.rows.items()}
+            self._synced = {name: dict(rows) for name, rows in copy.rows.items()}
+            self._marks = dict(copy.marks)
+            self._next_id = 1 + max((each for rows in self._rows.values() for each in rows), default=0)
+
+    def cut_power(self) -> None:
+        """What was not synced is gone. The torn logs are noticed when the store is opened again."""
+        with self._lock:
+            copy = StoreCopy(dict(self._specs), self._synced, dict(self._marks))
+            self._incidents += [
+                Incident(name, "its log was torn") for name in self._rows if self._rows[name] != self._synced.get(name)
+            ]
+        self.put_back(copy)
+
+    def ensure(self, spec: CollectionSpec, after_id: int = 0) -> None:
         """See `ports.VectorStore`."""
         if spec.name in self.originals.names:
             raise SchemaMismatch(
@@ -65,6 +105,8 @@ class MemoryVectorStore:
                     f"not {spec.dim} of {spec.embedder}."
                 )
             self._rows.setdefault(spec.name, {})
+            self._synced.setdefault(spec.name, {})
+            self._next_id = max(self._next_id, after_id + 1)
 
     def insert(self, collection: str, rows: Sequence[Row]) -> list[int]:
         """See `ports.VectorStore`."""
@@ -82,12 +124,20 @@ class MemoryVectorStore:
             self._rows[collection].update(zip(ids, rows, strict=True))
             return ids
 
-    def delete(self, collection: str, ids: IdRanges) -> None:
+    def sync(self, collections: Collection[str]) -> None:
         """See `ports.VectorStore`."""
         with self._lock:
-            rows = self._rows.get(collection, {})
-            for each in ids:
-                rows.pop(each, None)
+            for name in collections:
+                if name in self._rows:
+                    self._synced[name] = dict(self._rows[name])
+
+    def delete(self, collection: str, rows: Sequence[RowSet]) -> None:
+        """See `ports.VectorStore`."""
+        with self._lock:
+            stored = self._rows.get(collection, {})
+            for each in rows:
+                for row_id in _ids_of(stored, each):
+                    del stored[row_id]
 
     def delete_other_runs(self, collection: str, object_id: str, keep_run: int, before_run: int) -> None:
         """See `ports.VectorStore`."""
@@ -103,11 +153,11 @@ class MemoryVectorStore:
             for each in old:
                 del rows[each]
 
-    def fetch(self, collection: str, ids: IdRanges, *, with_vectors: bool = False) -> list[StoredRow]:
+    def fetch(self, collection: str, rows: RowSet, *, with_vectors: bool = False) -> list[StoredRow]:
         """See `ports.VectorStore`."""
         with self._lock:
-            rows = self._rows.get(collection, {})
-            return [_stored(each, rows[each], with_vectors) for each in ids if each in rows]
+            stored = self._rows.get(collection, {})
+            return [_stored(each, stored[each], with_vectors) for each in _ids_of(stored, rows)]
 
     def search(self, collection: str, vector: "NDArray[float32]", limit: int) -> list[Hit]:
         """See `ports.VectorStore`."""
@@ -123,9 +173,23 @@ class MemoryVectorStore:
             rows = list(self._rows.get(collection, {}).items())
         return (RowIdentity(each, row.object_id, row.run) for each, row in rows)
 
-    def count(self, collection: str) -> int:
+    def count(self, collection: str, after_id: int = -1) -> int:
         """See `ports.VectorStore`."""
-        return len(self._rows.get(collection, {}))
+        with self._lock:
+            return sum(each > after_id for each in self._rows.get(collection, {}))
+
+    def mark(self, collection: str) -> str:
+        """See `ports.VectorStore`."""
+        return self._marks.get(collection, "") if collection in self._rows else ""
+
+    def put_mark(self, collection: str, mark: str) -> None:
+        """See `ports.VectorStore`."""
+        self._marks[collection] = mark
+
+    def incidents(self) -> list[Incident]:
+        """See `ports.VectorStore`."""
+        found, self._incidents = self._incidents, []
+        return found
 
     def collections(self) -> list[str]:
         """See `ports.VectorStore`."""
@@ -136,6 +200,8 @@ class MemoryVectorStore:
         with self._lock:
             self._rows.pop(collection, None)
             self._specs.pop(collection, None)
+            self._synced.pop(collection, None)
+            self._marks.pop(collection, None)
             self.originals.drop(collection)
 
     def tend(self, *, is_idle: bool) -> bool:
@@ -150,6 +216,15 @@ class MemoryVectorStore:
     def close(self) -> None:
         """Keeps its rows, so that a test can look at them."""
         self.is_closed = True
+
+
+def _ids_of(stored: Mapping[int, Row], rows: RowSet) -> list[int]:
+    """The ids of those that are there and are theirs."""
+    return [
+        each
+        for each in rows.ids
+        if (row := stored.get(each)) is not None and (row.object_id, row.run) == (rows.object_id, rows.run)
+    ]
 
 
 def _check(place: int, row: Row, dim: int) -> None:

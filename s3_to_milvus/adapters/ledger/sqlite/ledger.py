@@ -60,6 +60,12 @@ class SqliteLedger:
         self._writer = Writer(connection)
         self._pool = ReadPool(path, options.busy_timeout_s)
         self._reading = Reading(self._pool)
+        self._mark = self._reading.mark()
+
+    @property
+    def mark(self) -> str:
+        """As `Ledger.mark`."""
+        return self._mark
 
     def observe(self, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
         """As `Ledger.observe`."""
@@ -69,6 +75,10 @@ class SqliteLedger:
     def requeue(self, refs: Sequence[ObjectRef] | None, now: float) -> int:
         """As `Ledger.requeue`."""
         return self._writer.run(lambda txn: queue.requeue(txn, refs, now))
+
+    def suspect(self, refs: Sequence[ObjectRef], now: float) -> int:
+        """As `Ledger.suspect`."""
+        return self._writer.run(lambda txn: queue.suspect(txn, refs, now)) if refs else 0
 
     def claim(self, owner: str, limit: int, now: float, lease_s: float) -> list[Claim]:
         """As `Ledger.claim`."""
@@ -113,6 +123,10 @@ class SqliteLedger:
     def expire_all(self, now: float) -> int:
         """As `Ledger.expire_all`."""
         return self._writer.run(lambda txn: queue.expire_all(txn, now))
+
+    def raise_runs(self, least: int) -> None:
+        """As `Ledger.raise_runs`."""
+        self._writer.run(lambda txn: queue.raise_runs(txn, least))
 
     def note_run(self, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:
         """As `Ledger.note_run`."""
@@ -173,6 +187,16 @@ class SqliteLedger:
     def collections(self) -> list[CollectionCounts]:
         """As `Ledger.collections`."""
         return shelves.collections(self._pool)
+
+    def set_collection(
+        self, name: str, *, is_marked: bool | None = None, is_suspect: bool | None = None, after_id: int = 0
+    ) -> None:
+        """As `Ledger.set_collection`."""
+        self._writer.run(lambda txn: shelves.set_collection(txn, name, is_marked, is_suspect, after_id))
+
+    def newest(self, collection: str) -> Record | None:
+        """As `Ledger.newest`."""
+        return self._reading.newest(collection)
 
     def put_source(self, entry: SourceEntry) -> None:
         """As `Ledger.put_source`."""

@@ -9,7 +9,7 @@ from s3_to_milvus.adapters.ledger.sqlite.writer import Transaction
 from s3_to_milvus.domain.objects import Lane, ObjectRef, sort_key
 from s3_to_milvus.domain.records import Claim
 
-__all__ = ["claim", "expire_all", "heartbeat", "observe", "requeue"]
+__all__ = ["claim", "expire_all", "heartbeat", "observe", "raise_runs", "requeue", "suspect"]
 
 
 def observe(txn: Transaction, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
@@ -55,6 +55,27 @@ def _observe(txn: Transaction, ref: ObjectRef, lane: int, now: float, *, is_retr
     txn.move(ref.bucket, place_of(outcome, has_work, (run, *rest)), "waiting")
 
 
+def suspect(txn: Transaction, refs: Sequence[ObjectRef], now: float) -> int:
+    """As `Ledger.suspect`."""
+    return sum(_suspect(txn, ref, now) for ref in dict.fromkeys(refs))
+
+
+def _suspect(txn: Transaction, ref: ObjectRef, now: float) -> bool:
+    row = txn.execute(sql.FIND_OBJECT, (ref.bucket, sort_key(ref.key))).fetchone()
+    if row is None:
+        return False
+    oid, generation, outcome, has_work, *work = row
+    values = {"oid": oid, "lane": LANE_NUMBERS[Lane.BACKFILL], "now": now}
+    if not has_work:
+        txn.execute(sql.NEW_SUSPECT, values | {"generation": generation + 1})
+        txn.move(ref.bucket, outcome, "waiting")
+        return True
+    txn.execute(sql.SUSPECT, values)
+    if work[2]:
+        txn.move(ref.bucket, place_of(outcome, has_work, work), "waiting")
+    return True
+
+
 def claim(txn: Transaction, owner: str, limit: int, now: float, lease_s: float) -> list[Claim]:
     """As `Ledger.claim`."""
     rows: list[tuple[Any, ...]] = []
@@ -84,6 +105,11 @@ def heartbeat(txn: Transaction, claims: Sequence[Claim], now: float, lease_s: fl
     """As `Ledger.heartbeat`."""
     values = [(now + lease_s, each.ref.bucket, sort_key(each.ref.key), each.run) for each in claims]
     return [txn.execute(sql.HEARTBEAT, each).fetchone() is not None for each in values]
+
+
+def raise_runs(txn: Transaction, least: int) -> None:
+    """As `Ledger.raise_runs`."""
+    txn.execute(sql.RAISE_RUNS, {"least": least})
 
 
 def expire_all(txn: Transaction, now: float) -> int:

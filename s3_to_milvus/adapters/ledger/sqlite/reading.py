@@ -38,6 +38,9 @@ _NEXT_DUE = """SELECT min(due) FROM (SELECT min(due) AS due FROM work WHERE lane
 _ONE_STATUS = f"SELECT {_STATUS} {_OF_ALL} WHERE o.bucket = ? AND o.key = ?"
 _FIND = "SELECT bucket, key FROM objects WHERE object_id = ?"
 _STANDING = "SELECT bucket, key, collection, run FROM objects WHERE object_id = ? AND has_rows = 1"
+_NEWEST = f"""SELECT o.bucket, o.key, {RECORD} FROM objects o INDEXED BY objects_newest
+WHERE o.collection = ? AND o.has_rows = 1 ORDER BY o.last_id DESC LIMIT 1"""  # noqa: S608 - constants only
+_MARK = "SELECT mark FROM identity"
 _COUNTERS = """SELECT what, sum(n) FROM counters
 WHERE what IN ('indexed', 'waiting', 'running', 'failed', 'empty', 'retrying') AND (?1 IS NULL OR name = ?1)
 GROUP BY what"""
@@ -56,6 +59,15 @@ class Reading:
     def _all(self, statement: str, values: Collection[object] = ()) -> list[tuple[Any, ...]]:
         with self._pool.borrow() as connection:
             return connection.execute(statement, tuple(values)).fetchall()
+
+    def mark(self) -> str:
+        """As `Ledger.mark`."""
+        return str(self._all(_MARK)[0][0])
+
+    def newest(self, collection: str) -> Record | None:
+        """As `Ledger.newest`."""
+        rows = self._all(_NEWEST, (collection,))
+        return record_of(ObjectRef(rows[0][0], key_of(rows[0][1])), rows[0][2:]) if rows else None
 
     def next_due(self) -> float | None:
         """As `Ledger.next_due`."""

@@ -81,9 +81,11 @@ def _commit(txn: Transaction, each: Commit, now: float) -> bool:
         return False
     oid, has_rows, collection, run, ids, chunk_count, garbage, is_committed, run_generation, dirty_since = row
     if has_rows and (record is None or record.run != run):
-        garbage = garbage_json(garbage, collection, ids)
+        garbage = garbage_json(garbage, collection, ids, run)
     txn.execute(sql.WRITE_RECORD, (*record_values(record), garbage, run_generation, oid))
     _count_rows(txn, (collection, chunk_count) if has_rows else None, record)
+    if record is not None and record.ids:
+        txn.execute(sql.RAISE_LAST_ID, {"name": record.collection, "last_id": record.ids.last})
     if is_committed:
         return True
     txn.execute(sql.MARK_COMMITTED, (oid,))

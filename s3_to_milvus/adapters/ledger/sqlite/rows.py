@@ -112,9 +112,9 @@ def record_of(ref: ObjectRef, columns: _Columns) -> Record | None:
 
 
 def record_values(record: Record | None) -> _Columns:
-    """The `RECORD` columns of a record, in their order, then ``has_rows``."""
+    """The `RECORD` columns of a record, in their order, then ``has_rows``, ``last_id``."""
     if record is None:
-        return (None, "", 0, None, None, "", "", "", 0, "[]", 0, 0.0, "", "", "", 0)
+        return (None, "", 0, None, None, "", "", "", 0, "[]", 0, 0.0, "", "", "", 0, 0)
     version = record.version
     return (
         record.outcome.value,
@@ -133,6 +133,7 @@ def record_values(record: Record | None) -> _Columns:
         storable_text(record.error),
         record.media_type,
         1 if record.ids else 0,
+        record.ids.last,
     )
 
 
@@ -146,19 +147,19 @@ def _ids_of(text: str) -> IdRanges:
     return IdRanges(tuple((first, last) for first, last in json.loads(text)))
 
 
-def garbage_json(known: str | None, collection: str, ids: str) -> str:
+def garbage_json(known: str | None, collection: str, ids: str, run: int) -> str:
     """What was garbage before, and the rows of a replaced record (its JSON column)."""
     pieces = json.loads(known) if known else []
-    return _compact([*pieces, [collection, json.loads(ids)]])
+    return _compact([*pieces, [collection, json.loads(ids), run]])
 
 
 def garbage_of(text: str | None) -> tuple[Garbage, ...]:
-    """The pieces of garbage, oldest first."""
+    """The pieces of garbage, oldest first. Those that version 0.1.0 wrote have no run."""
     if text is None:
         return ()
     return tuple(
-        Garbage(collection, IdRanges(tuple((first, last) for first, last in ranges)))
-        for collection, ranges in json.loads(text)
+        Garbage(collection, IdRanges(tuple((first, last) for first, last in ranges)), run[0] if run else 0)
+        for collection, ranges, *run in json.loads(text)
     )
 
 

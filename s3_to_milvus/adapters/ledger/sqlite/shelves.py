@@ -19,15 +19,19 @@ __all__ = [
     "outbox_later",
     "put_source",
     "reserve",
+    "set_collection",
     "sources",
 ]
 
 _KNOWN_COLLECTION = "SELECT name, dim FROM collections WHERE label = ? AND embedder = ?"
 _IS_NAME_TAKEN = "SELECT 1 FROM collections WHERE name = ?"
 _NEW_COLLECTION = "INSERT INTO collections (name, label, dim, embedder) VALUES (?, ?, ?, ?)"
-_COLLECTIONS = """SELECT c.name, c.label, c.dim, c.embedder, coalesce(o.n, 0), coalesce(k.n, 0) FROM collections c
+_COLLECTIONS = """SELECT c.name, c.label, c.dim, c.embedder, coalesce(o.n, 0), coalesce(k.n, 0), c.last_id,
+  c.is_marked, c.is_suspect FROM collections c
 LEFT JOIN counters o ON o.what = 'objects' AND o.name = c.name
 LEFT JOIN counters k ON k.what = 'chunks' AND k.name = c.name ORDER BY c.name"""
+_SET_COLLECTION = """UPDATE collections SET is_marked = coalesce(?, is_marked), is_suspect = coalesce(?, is_suspect),
+  last_id = max(last_id, ?) WHERE name = ?"""
 _PUT_SOURCE = "REPLACE INTO sources (name, uri, prefix, is_paused, last_scan_at) VALUES (?, ?, ?, ?, ?)"
 _SOURCES = "SELECT name, uri, prefix, is_paused, last_scan_at FROM sources ORDER BY name, uri"
 _OUTBOX = """SELECT id, bucket, key, action, outcome, started_at, elapsed_s, message FROM outbox
@@ -55,9 +59,16 @@ def collections(pool: ReadPool) -> list[CollectionCounts]:
     with pool.borrow() as connection:
         rows = connection.execute(_COLLECTIONS).fetchall()
     return [
-        CollectionCounts(CollectionSpec(name, key_of(label), dim, embedder), objects, chunks)
-        for name, label, dim, embedder, objects, chunks in rows
+        CollectionCounts(
+            CollectionSpec(name, key_of(label), dim, embedder), objects, chunks, last_id, bool(marked), bool(suspect)
+        )
+        for name, label, dim, embedder, objects, chunks, last_id, marked, suspect in rows
     ]
+
+
+def set_collection(txn: Transaction, name: str, is_marked: bool | None, is_suspect: bool | None, after_id: int) -> None:
+    """As `Ledger.set_collection`."""
+    txn.execute(_SET_COLLECTION, (is_marked, is_suspect, after_id, name))
 
 
 def put_source(txn: Transaction, entry: SourceEntry) -> None:

@@ -24,10 +24,14 @@ __all__ = [
     "NEW_WORK",
     "OBSERVE_FREE",
     "OBSERVE_HELD",
+    "NEW_SUSPECT",
     "OUTBOX_ADD",
     "PLACE",
+    "RAISE_LAST_ID",
+    "RAISE_RUNS",
     "RESOLVED",
     "SETTLE_OBJECT",
+    "SUSPECT",
     "WORK_DONE",
     "WRITE_RECORD",
 ]
@@ -65,6 +69,18 @@ WHERE w.lane = ? AND w.due <= ? ORDER BY w.due, w.oid LIMIT ?"""  # noqa: S608 -
 
 LAST_RUN = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'runs'), 0)"
 
+# Only what waits for nothing becomes due by it; a claim that is in work ends as if it had taken over.
+NEW_SUSPECT = """INSERT INTO work (oid, lane, due, generation, dirty_since, suspicion)
+VALUES (:oid, :lane, :now, :generation, :now, 2)"""
+
+SUSPECT = """UPDATE work SET lane = iif(is_settled, :lane, lane), dirty_since = iif(is_settled, :now, dirty_since),
+  due = iif(is_settled, :now, due), attempts = iif(is_settled, 0, attempts), deaths = iif(is_settled, 0, deaths),
+  error_code = iif(is_settled, '', error_code), error = iif(is_settled, '', error),
+  suspicion = CASE WHEN suspicion = 1 OR run IS NOT NULL OR (suspicion = 2 AND due > :now) THEN 1 ELSE 2 END,
+  generation = generation + is_settled, is_settled = 0 WHERE oid = :oid"""
+
+RAISE_RUNS = "UPDATE sqlite_sequence SET seq = :least WHERE name = 'runs' AND seq < :least"
+
 HOLD = """UPDATE work SET suspicion = iif(run IS NULL, suspicion, 1), deaths = deaths + (run IS NOT NULL),
   owner = :owner, run = :run, run_generation = generation, attempts = attempts + 1, due = :due, is_committed = 0,
   is_retry = max(is_retry, next_is_retry), next_is_retry = 0, next_since = NULL WHERE oid = :oid"""
@@ -89,7 +105,9 @@ FROM objects o CROSS JOIN work w ON w.oid = o.oid WHERE o.bucket = ? AND o.key =
 
 WRITE_RECORD = """UPDATE objects SET outcome = ?, etag = ?, size_bytes = ?, version_id = ?, modified_at = ?, recipe = ?,
   content_hash = ?, collection = ?, run = ?, ids = ?, chunk_count = ?, indexed_at = ?, error_code = ?, error = ?,
-  media_type = ?, has_rows = ?, garbage = ?, generation = ? WHERE oid = ?"""
+  media_type = ?, has_rows = ?, last_id = ?, garbage = ?, generation = ? WHERE oid = ?"""
+
+RAISE_LAST_ID = "UPDATE collections SET last_id = :last_id WHERE name = :name AND last_id < :last_id"
 
 MARK_COMMITTED = "UPDATE work SET is_committed = 1 WHERE oid = ?"
 

@@ -4,7 +4,6 @@ Lite merges small files by itself, but keeps every tombstone as long as any file
 copies all of them. See ``docs/decisions/0003-lite-churn.md``. Ids, and the order of rows, stay as they are.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -117,7 +116,6 @@ def _rewrite(collection: Any, plan: _Plan, made: list[str]) -> list[tuple[tuple[
         first, last = manager._pick_unique_seq_range(str(folder), seqs[0].as_py(), seqs[-1].as_py())
         made.append(write_data_file(part, str(folder), first, last))
         path = folder / made[-1]
-        _sync(path, path.parent)
         segment = Segment.load(str(path), _PARTITION, collection._pk_name, collection._vector_name)
         if collection.load_state == "loaded":
             for spec in collection._index_specs.values():
@@ -160,9 +158,7 @@ def _write_tombstones(collection: Any, tombstones: dict[int, int], taken: list[s
     folder = _partition(collection)
     while any(rel.endswith(f"_{last:06d}.parquet") for rel in taken):
         last += 1  # the upper bound in the name may be too large, but no name may be used twice
-    rel = str(write_delta_file(pa.Table.from_pydict(columns, schema=schema), str(folder), first, last))
-    _sync(folder / rel, (folder / rel).parent)
-    return rel
+    return str(write_delta_file(pa.Table.from_pydict(columns, schema=schema), str(folder), first, last))
 
 
 def _partition(collection: Any) -> Path:
@@ -178,12 +174,3 @@ def _discard(collection: Any, made: list[str]) -> None:
 def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

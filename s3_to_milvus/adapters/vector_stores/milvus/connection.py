@@ -1,7 +1,7 @@
 """The connection: opened at the first use, by a path to Milvus Lite or by an address to a server."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ class Connection:
     ``once`` is to be given to every call: the deadline, and no waiting for a rate limit to end.
     """
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: Address, timeout_s: float, on_reopened: Callable[[], None] = lambda: None) -> None:
+        """``on_reopened`` is called, with the gate held, once Lite opened other files than those that it had open."""
         address.verify()
         self.path = lite_path_of(address.uri)
         self._address = address
@@ -32,6 +33,7 @@ class Connection:
         self._opening = threading.Lock()
         self._client: Any = None
         self._is_closed = False
+        self._on_reopened = on_reopened
         self.lite: Any = None
 
     @property
@@ -50,7 +52,15 @@ class Connection:
         with lite.gate():
             if self._is_closed:
                 raise Unavailable("The vector store is closed.")
-            yield client
+            if lite.is_lost:
+                self._reopen()
+            yield self._client
+
+    def _reopen(self) -> None:
+        self._client.close()
+        self.lite.reopen()
+        self._client = self._connect(self.lite.uri)
+        self._on_reopened()
 
     @contextmanager
     def undisturbed(self, collection: str) -> Iterator[None]:

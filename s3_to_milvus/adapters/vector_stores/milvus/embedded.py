@@ -36,6 +36,12 @@ class Embedded:
             self.db.close()
             raise
 
+    def leave(self, collection: str) -> None:
+        """Forget an open collection without writing anything."""
+        engine = self.db._collections.pop(("default", collection), None)
+        if engine is not None:
+            _leave(engine)
+
     def close(self) -> None:
         """Stop serving and let go of the files. What is not flushed stays in the logs, now safe on the disk."""
         self._server.stop(grace=None).wait()

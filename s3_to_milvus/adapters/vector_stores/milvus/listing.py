@@ -1,11 +1,12 @@
 """Every row of a collection of Milvus Lite, without its vector and text."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_pyarrow
 from s3_to_milvus.domain.rows import RowIdentity
 
-__all__ = ["identities"]
+__all__ = ["count_after", "identities", "owners"]
 
 _FIELDS = ["id", "_seq", "object_id", "run"]
 
@@ -30,3 +31,28 @@ def identities(engine: Any) -> list[RowIdentity]:
         for row_id, (seq, object_id, run) in newest.items()
         if not delta.is_deleted(row_id, seq) and deleted.get(row_id, (-1,))[0] < seq
     ]
+
+
+def owners(engine: Any, ids: Iterable[int]) -> dict[int, tuple[str, int]]:
+    """By id, the object and run of each row that has one of these ids, deleted or not. With the gate held."""
+    wanted = set(ids)
+    memory, segments = engine._memtable, engine._segments_snapshot()
+    newest: dict[int, tuple[int, Any, int]] = {}  # by id: sequence number, table, row
+    for row_id in wanted & memory._pk_index.keys():
+        batch, row, seq = memory._pk_index[row_id]
+        newest[row_id] = (seq, memory._insert_batches[batch], row)
+    for segment in segments:
+        for row_id in wanted & segment.pk_to_row.keys():
+            row = segment.pk_to_row[row_id]
+            seq = int(segment.seqs[row])
+            if row_id not in newest or newest[row_id][0] < seq:
+                newest[row_id] = (seq, segment.table, row)
+    return {
+        row_id: (table.column("object_id")[int(row)].as_py(), table.column("run")[int(row)].as_py())
+        for row_id, (_, table, row) in newest.items()
+    }
+
+
+def count_after(engine: Any, after_id: int) -> int:
+    """How many living rows have a greater id. With the gate held."""
+    return sum(row.id > after_id for row in identities(engine))

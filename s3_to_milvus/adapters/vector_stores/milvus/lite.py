@@ -1,8 +1,13 @@
-"""Milvus Lite as a good citizen: one lock, one process, flush when it pays, compaction when it is idle."""
+"""Milvus Lite as a good citizen: one lock, one process, flush when it pays, compaction when it is idle.
 
+And as a careful one: its logs come to the disk, and what happened to its files is noticed.
+"""
+
+import contextlib
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +16,16 @@ from typing import Any
 import structlog
 
 from s3_to_milvus.adapters.vector_stores.milvus import compaction
+from s3_to_milvus.adapters.vector_stores.milvus.damage import damage_of
 from s3_to_milvus.adapters.vector_stores.milvus.embedded import Embedded
 from s3_to_milvus.adapters.vector_stores.milvus.flushing import flush
-from s3_to_milvus.adapters.vector_stores.milvus.listing import identities
-from s3_to_milvus.adapters.vector_stores.milvus.repair import remove_indexes, repair
+from s3_to_milvus.adapters.vector_stores.milvus.listing import count_after, identities, owners
+from s3_to_milvus.adapters.vector_stores.milvus.logs import LogSync, sync_files, take_torn
+from s3_to_milvus.adapters.vector_stores.milvus.repair import remove_indexes, repair, set_aside
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import trim_memory
 from s3_to_milvus.domain.rows import RowIdentity
 from s3_to_milvus.errors import DataInUse
+from s3_to_milvus.ports import Incident
 
 __all__ = ["LiteDatabase", "acquire", "release"]
 
@@ -29,6 +37,7 @@ _FLUSH_ROWS_QUIET = 500
 _FLUSH_ROWS_SEARCHED = 500
 _FLUSH_DELETES = 2_000
 _RETRY_COMPACTION_S = 60.0
+_MARK = "s3-to-milvus.mark"  # a file in the folder of a collection
 _guard = threading.Lock()
 _open: dict[Path, "LiteDatabase"] = {}
 
@@ -84,18 +93,28 @@ class LiteDatabase:
         self._housekeeping = threading.Lock()
         self._pending: dict[str, _Pending] = {}
         self._engines: dict[str, Any] = {}
+        self._inodes: dict[str, int] = {}
+        self._incidents: list[Incident] = []
+        self._logs = LogSync(self._lock)
         self._compact_after = 0.0
-        path.mkdir(parents=True, exist_ok=True)
-        with _exclusive(path):
-            for line in repair(path):
-                log.warning("milvus_lite.repaired", path=str(path), what=line)
+        self._open()
+
+    def _open(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        with _exclusive(self.path):
+            lines, incidents = repair(self.path)
+        for line in lines:
+            log.warning("milvus_lite.repaired", path=str(self.path), what=line)
+        self._note(incidents)
         try:
-            self._embedded = Embedded(path)
+            self._embedded = Embedded(self.path)
         except Exception as exc:
             if type(exc).__name__ == "DataDirLockedError":
-                raise _in_use(path) from exc
+                raise _in_use(self.path) from exc
             raise
         self.uri = self._embedded.uri
+        self._lock_inode = os.fstat(self._embedded.db._lock_fd).st_ino
+        sync_files(self.path, self.path.parent)
 
     @contextmanager
     def gate(self) -> Iterator[None]:
@@ -103,18 +122,103 @@ class LiteDatabase:
         with self._lock:
             yield
 
-    def opened(self, collection: str) -> None:
+    @property
+    def is_lost(self) -> bool:
+        """True when the files of this database were removed or replaced while it was open."""
+        return _inode(self.path / "LOCK") != self._lock_inode
+
+    def reopen(self) -> None:
+        """To be called with the gate held: leave the files that are gone, and open what lies there now."""
+        self._note(Incident(name, "its files were removed while the service ran") for name in self._engines or ("",))
+        with contextlib.suppress(OSError):
+            self._embedded.close()
+        for names in (self._engines, self._pending, self._inodes):
+            names.clear()
+        self._logs = LogSync(self._lock)
+        self._open()
+
+    def incidents(self) -> list[Incident]:
+        """What was noticed since the last call."""
+        with self._lock:
+            torn = take_torn(self.path)
+            self._note(Incident(path.parents[1].name, f"the end of its log is torn ({path.name})") for path in torn)
+            found, self._incidents = self._incidents, []
+            return found
+
+    def _note(self, incidents: Iterable[Incident]) -> None:
+        for each in incidents:
+            log.warning("milvus_lite.incident", collection=each.collection, what=each.what)
+            self._incidents.append(each)
+
+    def created(self, collection: str) -> None:
+        """To be called with the gate held: a new collection must not vanish with the power."""
+        folder = self._folder(collection)
+        sync_files(folder / "schema.json", folder, folder.parent)
+
+    def opened(self, collection: str, after_id: int) -> None:
         """To be called with the gate held, once a collection is loaded."""
         engine = self._embedded.db.get_collection(collection)
         self._engines[collection] = engine
-        _keep_ids_unique(engine)
+        self._inodes[collection] = _inode(Path(engine.data_dir))
+        _keep_ids_unique(engine, after_id)
         state = self._pending.setdefault(collection, _Pending())
         state.rows = max(state.rows, engine.count())
 
+    def raise_ids(self, collection: str, after_id: int) -> None:
+        """To be called with the gate held: ids that are given from now on are greater."""
+        _keep_ids_unique(self._engines[collection], after_id)
+
     def mend_indexes(self, collection: str) -> None:
         """Drop the index files of a collection that could not be loaded; loading builds them anew."""
-        count = remove_indexes(self.path, collection)
+        count = remove_indexes(self._folder(collection))
         log.warning("milvus_lite.indexes_rebuilt", collection=collection, files=count)
+
+    def put_aside_if_damaged(self, collection: str) -> bool:
+        """A collection could not be opened. True where its data is damaged: it is not there any more."""
+        folder = self._folder(collection)
+        what = damage_of(folder, is_thorough=True) if folder.exists() else ""
+        if what:
+            self._leave(collection)
+            self._note([set_aside(self.path, folder, what)])
+        return bool(what) or not folder.exists()
+
+    def _folder(self, collection: str) -> Path:
+        name = self._embedded.db.resolve_collection_name(collection)
+        return self.path / "collections" / str(name)
+
+    def _leave(self, collection: str) -> None:
+        """Forget a collection whose files are of no use, or gone."""
+        with contextlib.suppress(OSError):
+            self._embedded.leave(self._folder(collection).name)
+        for names in (self._engines, self._pending, self._inodes):
+            names.pop(collection, None)
+        self._logs.forget(collection)
+
+    def mark(self, collection: str) -> str:
+        """What `put_mark` wrote. With the gate held."""
+        try:
+            return (self._folder(collection) / _MARK).read_text("ascii")
+        except (FileNotFoundError, ValueError):
+            return ""
+
+    def put_mark(self, collection: str, mark: str) -> None:
+        """Write the mark in one step. With the gate held."""
+        path = self._folder(collection) / _MARK
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(mark, "ascii")
+        sync_files(unfinished)
+        unfinished.replace(path)
+        sync_files(path.parent)
+
+    def sync(self, collections: Collection[str]) -> None:
+        """What was written to these collections is on the disk once this returns. Not to be called with the gate."""
+        try:
+            self._logs.sync(self._engines, collections)
+        except OSError:
+            with self._lock:  # the system may have dropped what it could not write: the next write starts with a flush
+                for collection in collections:
+                    self.failed(collection)
+            raise
 
     def before_write(self, collection: str) -> None:
         """To be called with the gate held: a log that may be torn is replaced before anything is added to it."""
@@ -128,6 +232,7 @@ class LiteDatabase:
         state.rows += rows
         state.deletes += deletes
         state.written_at = time.monotonic()
+        self._logs.wrote(collection)
 
     def searched(self, collection: str) -> None:
         """Rows that are not flushed make a search slow: the next housekeeping flushes them."""
@@ -138,7 +243,15 @@ class LiteDatabase:
         """A write failed: see `_Pending.is_in_doubt`, and `_keep_ids_unique`."""
         self._pending.setdefault(collection, _Pending()).is_in_doubt = True
         if engine := self._engines.get(collection):
-            _keep_ids_unique(engine)
+            _keep_ids_unique(engine, 0)
+
+    def owners(self, collection: str, ids: Iterable[int]) -> dict[int, tuple[str, int]]:
+        """By id, object and run. With the gate held."""
+        return owners(self._engines[collection], ids)
+
+    def count(self, collection: str, after_id: int) -> int:
+        """How many rows have a greater id. With the gate held."""
+        return count_after(self._engines[collection], after_id)
 
     def identities(self, collection: str) -> list[RowIdentity]:
         """Every row, to be called with the gate held. The engine's own query makes every vector a list of numbers."""
@@ -148,8 +261,9 @@ class LiteDatabase:
     def dropping(self, collection: str) -> Iterator[None]:
         """No housekeeping while a collection goes."""
         with self._housekeeping, self._lock:
-            self._engines.pop(collection, None)
-            self._pending.pop(collection, None)
+            for names in (self._engines, self._pending, self._inodes):
+                names.pop(collection, None)
+            self._logs.forget(collection)
             yield
 
     def tend(self, *, is_idle: bool) -> bool:
@@ -157,6 +271,8 @@ class LiteDatabase:
         if not self._housekeeping.acquire(blocking=False):
             return False
         try:
+            if self._is_any_lost():
+                return False
             is_done = self._flush_one() or self._compact_one(is_idle)
             if is_done:
                 trim_memory()
@@ -170,6 +286,17 @@ class LiteDatabase:
             self._engines.clear()
             self._embedded.close()
 
+    def _is_any_lost(self) -> bool:
+        """Nothing may be written where files are gone: what is left of a collection would pass for a whole one."""
+        with self._lock:
+            if self.is_lost:
+                return True  # the next call of the store opens what lies there now
+            for collection, inode in list(self._inodes.items()):
+                if _inode(self._folder(collection)) != inode:
+                    self._leave(collection)
+                    self._note([Incident(collection, "its files were removed while the service ran")])
+            return False
+
     def _flush_one(self) -> bool:
         now = time.monotonic()
         for collection, state in list(self._pending.items()):
@@ -182,6 +309,7 @@ class LiteDatabase:
     def _flush(self, collection: str) -> None:
         flush(self._engines[collection])
         self._pending[collection] = _Pending()
+        self._logs.flushed(collection)
 
     def _compact_one(self, is_idle: bool) -> bool:
         if time.monotonic() < self._compact_after:
@@ -200,11 +328,18 @@ class LiteDatabase:
         return False
 
 
-def _keep_ids_unique(engine: Any) -> None:
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _keep_ids_unique(engine: Any, after_id: int) -> None:
     """Lite gives ids from a counter that starts anew at the log's sequence number when it is opened, and a refused
     insert moves only the ids: after the next start it would give ids a second time. So the two are kept in step."""
     highest = max((max(segment.pks) for segment in engine._segments_snapshot() if segment.pks), default=0)
-    highest = max(highest, max(engine._memtable._pk_index, default=0))
+    highest = max(highest, after_id, max(engine._memtable._pk_index, default=0))
     engine._next_auto_id = max(engine._next_auto_id, highest + 1)
     engine._next_seq = max(engine._next_seq, engine._next_auto_id)
 

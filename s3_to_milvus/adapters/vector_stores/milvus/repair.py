@@ -1,6 +1,6 @@
 """Puts right, before Milvus Lite opens its files, what a killed process may have left behind.
 
-Every step removes only what is of no use: the callers hold the database's lock file.
+Every step removes only what is of no use, and puts aside what is damaged: the callers hold the database's lock file.
 """
 
 import json
@@ -8,25 +8,37 @@ import re
 import shutil
 from pathlib import Path
 
-__all__ = ["DROPPED", "remove_indexes", "repair"]
+from s3_to_milvus.adapters.vector_stores.milvus.damage import damage_of, is_empty, put_aside
+from s3_to_milvus.ports import Incident
+
+__all__ = ["DROPPED", "remove_indexes", "repair", "set_aside"]
 
 DROPPED = "_s3_to_milvus_dropped"  # a collection is renamed to this before its files go
 _WAL = re.compile(r"wal_(?:data|delta)_(\d+)\.arrow")
 
 
-def repair(database: Path) -> list[str]:
-    """What was put right, one line each."""
-    found = []
+def repair(database: Path) -> tuple[list[str], list[Incident]]:
+    """What was put right, one line each; and what may have cost rows."""
+    found, incidents = [], []
     for folder in sorted((database / "collections").glob("*/")):
-        if not (folder / "schema.json").exists() or folder.name.startswith(DROPPED):
+        is_begun = not (folder / "schema.json").exists() and is_empty(folder)
+        if is_begun or folder.name.startswith(DROPPED):
             # Killed while it was made, or while it was dropped; Lite would neither open it nor make it again.
             shutil.rmtree(folder)
             found.append(f"removed the unfinished collection {folder.name}")
             continue
+        if what := damage_of(folder):
+            incidents.append(set_aside(database, folder, what))
+            continue
         found += _remove_stale_logs(folder)
         for unfinished in folder.glob("partitions/*/indexes/*.unfinished"):
             unfinished.unlink()
-    return found
+    return found, incidents
+
+
+def set_aside(database: Path, folder: Path, what: str) -> Incident:
+    """Put a damaged collection aside, so that it can be made anew."""
+    return Incident(folder.name, f"its files are damaged ({what}) and lie in {put_aside(database, folder)} now")
 
 
 def _remove_stale_logs(folder: Path) -> list[str]:
@@ -50,9 +62,9 @@ def _remove_stale_logs(folder: Path) -> list[str]:
     return [f"removed {len(stale)} logs that were flushed already from {folder.name}"] if stale else []
 
 
-def remove_indexes(database: Path, collection: str) -> int:
+def remove_indexes(folder: Path) -> int:
     """Remove the index files of a collection; the next load builds them anew from the data. Returns how many."""
-    paths = list((database / "collections" / collection).glob("partitions/*/indexes/*.*idx"))
+    paths = list(folder.glob("partitions/*/indexes/*.*idx"))
     for path in paths:
         path.unlink(missing_ok=True)
     return len(paths)

@@ -1,7 +1,7 @@
 """The vector store on Milvus."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from s3_to_milvus.adapters.vector_stores.milvus import identity, schema
 from s3_to_milvus.adapters.vector_stores.milvus import rows as wire
-from s3_to_milvus.adapters.vector_stores.milvus import schema
 from s3_to_milvus.adapters.vector_stores.milvus.address import Address, lite_path_of
 from s3_to_milvus.adapters.vector_stores.milvus.connection import Connection
 from s3_to_milvus.adapters.vector_stores.milvus.errors import (
@@ -23,8 +23,9 @@ from s3_to_milvus.adapters.vector_stores.milvus.indexes import DEFAULT_INDEX, ad
 from s3_to_milvus.adapters.vector_stores.milvus.originals import MilvusOriginals
 from s3_to_milvus.adapters.vector_stores.milvus.repair import DROPPED
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
-from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
+from s3_to_milvus.domain.rows import CollectionSpec, Hit, Row, RowIdentity, RowSet, StoredRow
 from s3_to_milvus.errors import ConfigError, SchemaMismatch
+from s3_to_milvus.ports import Incident
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -38,7 +39,6 @@ _MAX_LIMIT = 16_384
 _DELETE_IDS = 4_096
 _FETCH_IDS = 1_000
 _FETCH_VECTOR_IDS = 500
-_PAGE_ROWS = 10_000
 _SETUP_S = 120.0
 _NLIST = 128
 _NLIST_LITE = 16
@@ -93,16 +93,18 @@ class MilvusVectorStore:
         if not uri:
             raise ConfigError("vector_store.milvus.uri is not set.")
         self._options = options
-        self._connection = Connection(options.address(uri), options.timeout_s)
+        self._connection = Connection(options.address(uri), options.timeout_s, self._forget_all)
         self._is_lite = lite_path_of(uri) is not None
         self._setup = threading.RLock()
         self._specs: dict[str, CollectionSpec] = {}
         self._metrics: dict[str, tuple[str, int]] = {}
         self._dims: dict[str, int] = {}
+        self._last_ids: dict[str, int] = {}  # ids up to these were given, or are known to the ledger
         self.originals = MilvusOriginals(self._connection, self._ensure, self._forget)
 
-    def ensure(self, spec: CollectionSpec) -> None:
+    def ensure(self, spec: CollectionSpec, after_id: int = 0) -> None:
         """See `ports.VectorStore`."""
+        self._last_ids[spec.name] = max(after_id, self._last_ids.get(spec.name, 0))
         options = self._options
         params = {"nlist": _NLIST_LITE if self._is_lite else _NLIST} if options.index_type.startswith("IVF") else {}
         self._ensure(spec, schema.VectorIndex(options.index_type, options.metric_type, params | options.index_params))
@@ -111,14 +113,23 @@ class MilvusVectorStore:
         if self._specs.get(spec.name) == spec and spec.name in self._metrics:
             return
         with self._connection.gate() as client, self._setup, translated(f"preparing the collection {spec.name}"):
-            if not client.has_collection(spec.name, **self._connection.once):
-                self._create(client, spec)
-            described = client.describe_collection(spec.name, **self._connection.once)
-            schema.verify(spec, described)
-            self._dims[spec.name] = spec.dim
-            add_indexes(client, spec.name, index, is_lite=self._is_lite)
-            self._load(client, spec.name)
-            self._specs[spec.name] = spec
+            try:
+                self._prepare(client, spec, index)
+            except grpc_errors():
+                lite = self._connection.lite
+                if lite is None or not lite.put_aside_if_damaged(spec.name):
+                    raise
+                self._prepare(client, spec, index)
+
+    def _prepare(self, client: Any, spec: CollectionSpec, index: schema.VectorIndex) -> None:
+        if not client.has_collection(spec.name, **self._connection.once):
+            self._create(client, spec)
+        described = client.describe_collection(spec.name, **self._connection.once)
+        schema.verify(spec, described)
+        self._dims[spec.name] = spec.dim
+        add_indexes(client, spec.name, index, is_lite=self._is_lite)
+        self._load(client, spec.name)
+        self._specs[spec.name] = spec
 
     def insert(self, collection: str, rows: Sequence[Row]) -> list[int]:
         """See `ports.VectorStore`."""
@@ -138,10 +149,17 @@ class MilvusVectorStore:
             with translated(f"inserting into {collection}", is_insert=True):
                 return self._insert(client, collection, entities)
 
-    def delete(self, collection: str, ids: IdRanges) -> None:
+    def delete(self, collection: str, rows: Sequence[RowSet]) -> None:
         """See `ports.VectorStore`."""
-        for batch in _batches(ids, _DELETE_IDS):
-            self._on(collection, "deleting rows", partial(self._delete, collection, batch), None)
+        whose = {row_id: (each.object_id, each.run) for each in rows for row_id in each.ids}
+        for batch in _batches(list(whose), _DELETE_IDS):
+            self._on(collection, "deleting rows", partial(self._delete_own, collection, batch, whose), None)
+
+    def sync(self, collections: Collection[str]) -> None:
+        """See `ports.VectorStore`. A server does so by itself."""
+        if self._connection.lite is not None:
+            with translated("bringing the logs to the disk"):
+                self._connection.lite.sync(collections)
 
     def delete_other_runs(self, collection: str, object_id: str, keep_run: int, before_run: int) -> None:
         """See `ports.VectorStore`."""
@@ -157,13 +175,13 @@ class MilvusVectorStore:
 
         self._on(collection, "deleting rows of older runs", work, None)
 
-    def fetch(self, collection: str, ids: IdRanges, *, with_vectors: bool = False) -> list[StoredRow]:
+    def fetch(self, collection: str, rows: RowSet, *, with_vectors: bool = False) -> list[StoredRow]:
         """See `ports.VectorStore`."""
         fields = ["id", *wire.STORED_FIELDS, *(["vector"] if with_vectors else [])]
         found: list[StoredRow] = []
-        for batch in _batches(ids, _FETCH_VECTOR_IDS if with_vectors else _FETCH_IDS):
+        for batch in _batches(rows.ids, _FETCH_VECTOR_IDS if with_vectors else _FETCH_IDS):
             found += self._on(collection, "reading rows", partial(self._query, collection, batch, fields), [])
-        return found
+        return [each for each in found if (each.object_id, each.run) == (rows.object_id, rows.run)]
 
     def search(self, collection: str, vector: "NDArray[float32]", limit: int) -> list[Hit]:
         """See `ports.VectorStore`."""
@@ -190,22 +208,31 @@ class MilvusVectorStore:
         if self._is_lite:
             yield from self._on(collection, "listing rows", lambda _: self._connection.lite.identities(collection), [])
             return
-        page = self._page(collection, -1)  # Milvus gives no negative ids
-        while page:
-            for row in page:
-                yield RowIdentity(row["id"], row["object_id"], row["run"])
-            page = self._page(collection, max(row["id"] for row in page))
+        after = -1  # Milvus gives no negative ids
+        while rows := self._page(collection, after):
+            yield from rows
+            after = max(row.id for row in rows)
 
-    def count(self, collection: str) -> int:
+    def _page(self, collection: str, after_id: int) -> list[RowIdentity]:
+        return self._on(collection, "listing rows", partial(identity.page, self._connection, collection, after_id), [])
+
+    def count(self, collection: str, after_id: int = -1) -> int:
         """See `ports.VectorStore`."""
 
-        def work(client: Any) -> int:
-            found = client.query(
-                collection, output_fields=["count(*)"], consistency_level="Strong", **self._connection.once
-            )
-            return int(found[0]["count(*)"])
+        return self._on(collection, "counting rows", partial(identity.count, self._connection, collection, after_id), 0)
 
-        return self._on(collection, "counting rows", work, 0)
+    def mark(self, collection: str) -> str:
+        """See `ports.VectorStore`."""
+        return self._on(collection, "reading the mark", partial(identity.mark, self._connection, collection), "")
+
+    def put_mark(self, collection: str, mark: str) -> None:
+        """See `ports.VectorStore`."""
+        write = partial(identity.put_mark, self._connection, collection, mark)
+        self._on(collection, "writing the mark", write, None)
+
+    def incidents(self) -> list[Incident]:
+        """See `ports.VectorStore`. A server notices nothing of the kind."""
+        return [] if self._connection.lite is None else self._connection.lite.incidents()
 
     def collections(self) -> list[str]:
         """See `ports.VectorStore`."""
@@ -269,6 +296,10 @@ class MilvusVectorStore:
                         raise translate(exc, f"{doing} of {collection}") from exc
         return empty
 
+    def _forget_all(self) -> None:
+        self._metrics.clear()
+        self._dims.clear()
+
     def _forget(self, collection: str) -> None:
         self._metrics.pop(collection, None)
         self._dims.pop(collection, None)
@@ -294,6 +325,8 @@ class MilvusVectorStore:
                 spec.name, **self._connection.once
             ):  # another process may have made it meanwhile
                 raise
+        if self._is_lite:
+            self._connection.lite.created(spec.name)
 
     def _load(self, client: Any, collection: str) -> None:
         """Load a collection and learn its metric. A torn index of Milvus Lite is built anew."""
@@ -302,12 +335,13 @@ class MilvusVectorStore:
         except grpc_errors() as exc:
             if not self._is_lite or is_missing(exc):
                 raise
-            self._connection.lite.mend_indexes(collection)
+            if not self._connection.lite.put_aside_if_damaged(collection):
+                self._connection.lite.mend_indexes(collection)
             client.load_collection(collection, timeout=_SETUP_S)
         index = client.describe_index(collection, "vector") or {}
         self._metrics[collection] = (index.get("metric_type", "L2"), int(index.get("nlist", 0) or 0))
         if self._is_lite:
-            self._connection.lite.opened(collection)
+            self._connection.lite.opened(collection, self._last_ids.get(collection, 0))
 
     def _insert(self, client: Any, collection: str, entities: list[dict[str, Any]]) -> list[int]:
         lite = self._connection.lite
@@ -321,6 +355,13 @@ class MilvusVectorStore:
             raise
         lite.wrote(collection, rows=len(ids))
         return ids
+
+    def _delete_own(self, collection: str, ids: list[int], whose: Mapping[int, tuple[str, int]], client: Any) -> None:
+        """Delete those of the ids that have the owner they should have."""
+        owners = identity.owners(self._connection, collection, ids, self._options.consistency_level, client)
+        own = [each for each in ids if owners.get(each) == whose[each]]
+        if own:
+            self._delete(collection, own, client)
 
     def _delete(self, collection: str, ids: list[int], client: Any) -> None:
         lite = self._connection.lite
@@ -364,27 +405,8 @@ class MilvusVectorStore:
         )
         return [wire.hit_of(collection, each, metric) for each in found[0]]
 
-    def _page(self, collection: str, after: int) -> list[dict[str, Any]]:
-        """The rows with the smallest ids after this one. pymilvus' own iterator reads with the client's clock as the
-        bound, and so may miss the newest writes; this reads what was written before it was called."""
 
-        def work(client: Any) -> list[dict[str, Any]]:
-            return list(
-                client.query(
-                    collection,
-                    filter=f"id > {after}",
-                    output_fields=["id", "object_id", "run"],
-                    limit=_PAGE_ROWS,
-                    reduce_stop_for_best=True,
-                    consistency_level="Strong",
-                    **self._connection.once,
-                )
-            )
-
-        return self._on(collection, "listing rows", work, [])
-
-
-def _batches(ids: "IdRanges | Sequence[int]", size: int) -> Iterator[list[int]]:
+def _batches(ids: Iterable[int], size: int) -> Iterator[list[int]]:
     remaining = iter(ids)
     while batch := list(islice(remaining, size)):
         yield batch

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from s3_to_milvus.adapters.vector_stores.milvus.logs import read_log, sync_files
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_lite, load_pyarrow
 
 __all__ = ["tune"]
@@ -28,8 +29,10 @@ def tune() -> None:
     faiss.omp_set_num_threads(1)  # its threads wait for each other by spinning, and collections of Lite are small
     for name in _FAISS_MODULES:
         _module(f"index.{name}").faiss = faiss
-    files = _module("storage.data_file")
-    files.pq = _Parquet(files.pq)
+    for name in ("data_file", "delta_file"):
+        files = _module(f"storage.{name}")
+        files.pq = _Parquet(files.pq)
+    _module("storage.wal")._read_wal_file = read_log
     memtable = type("MemTable", (_Columns, _module("storage.memtable").MemTable), {})
     for name in ("collection", "recovery"):
         _module(f"engine.{name}").MemTable = memtable
@@ -62,7 +65,8 @@ class _Faiss:
 
 
 class _Parquet:
-    """pyarrow.parquet, but it looks for repeated values in texts only: vectors have none."""
+    """pyarrow.parquet, but it looks for repeated values in texts only (vectors have none), brings each file to the
+    disk before its name stands in a manifest, and knows by checksums when it was damaged."""
 
     def __init__(self, parquet: Any) -> None:
         self._parquet = parquet
@@ -73,7 +77,12 @@ class _Parquet:
     def write_table(self, table: Any, path: str) -> None:
         """As pyarrow's own."""
         texts = [field.name for field in table.schema if str(field.type) == "string"]
-        self._parquet.write_table(table, path, use_dictionary=texts)
+        self._parquet.write_table(table, path, use_dictionary=texts, write_page_checksum=True)
+        sync_files(Path(path), Path(path).parent)
+
+    def read_table(self, path: str) -> Any:
+        """As pyarrow's own."""
+        return self._parquet.read_table(path, page_checksum_verification=True)
 
 
 class _Columns:

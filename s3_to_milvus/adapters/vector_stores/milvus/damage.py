@@ -1,0 +1,94 @@
+"""Collections of Milvus Lite whose files are missing or unreadable: found, and put aside, never deleted.
+
+Lite takes a collection without its manifest for a new one and removes the files that no manifest names.
+"""
+
+import importlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_pyarrow
+
+__all__ = ["damage_of", "is_empty", "put_aside"]
+
+_DAMAGED = "damaged"  # beside Lite's own "collections"
+_MANIFESTS = ("manifest.json", "manifest.json.prev")
+
+
+def damage_of(folder: Path, *, is_thorough: bool = False) -> str:
+    """What of a collection's files is missing or unreadable; empty: nothing. ``is_thorough`` reads all data.
+
+    What the system refuses for want of memory, files or rights is no damage: it raises `OSError`.
+    """
+    if not _json_of(folder / "schema.json"):
+        return "schema.json is missing or unreadable"
+    manifests = [folder / name for name in _MANIFESTS if (folder / name).exists()]
+    if not manifests:
+        return "manifest.json is missing" if _has_data(folder) else ""
+    manifest = next((found for path in manifests if (found := _json_of(path))), None)
+    if manifest is None:
+        return "manifest.json is unreadable"
+    return next(_broken_files(folder, manifest, is_thorough), "")
+
+
+def is_empty(folder: Path) -> bool:
+    """True for a folder of a collection that nothing was ever written to."""
+    return not _has_data(folder) and not any((folder / "wal").glob("wal_*.arrow"))
+
+
+def put_aside(database: Path, folder: Path) -> Path:
+    """Move a damaged collection out of Lite's way; an older one of its name makes room. Returns where it lies."""
+    aside = database / _DAMAGED
+    aside.mkdir(exist_ok=True)
+    for older in aside.glob(f"{folder.name}-[0-9]*"):
+        shutil.rmtree(older)
+    target = aside / f"{folder.name}-{int(time.time())}"
+    folder.rename(target)
+    return target
+
+
+def _has_data(folder: Path) -> bool:
+    return any(folder.glob("partitions/*/data/*.parquet"))
+
+
+def _json_of(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _broken_files(folder: Path, manifest: dict[str, Any], is_thorough: bool) -> Iterator[str]:
+    partitions = manifest.get("partitions")
+    if not isinstance(partitions, dict):
+        yield "manifest.json is unreadable"
+        return
+    for name, contents in partitions.items():
+        for rel in [*contents.get("data_files", []), *contents.get("delta_files", [])]:
+            path = folder / "partitions" / name / rel
+            if not path.exists():
+                yield f"{rel} is missing"
+            elif not _is_readable(path, is_thorough):
+                yield f"{rel} is damaged"
+
+
+def _is_readable(path: Path, is_thorough: bool) -> bool:
+    pa = load_pyarrow()
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    try:
+        if is_thorough:
+            parquet.read_table(str(path), page_checksum_verification=True).validate(full=True)
+        else:
+            parquet.read_metadata(str(path))
+    except OSError as exc:
+        if exc.errno:  # the system's own refusal
+            raise
+        return False
+    except pa.ArrowException:
+        return False
+    return True
