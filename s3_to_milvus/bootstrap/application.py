@@ -57,6 +57,7 @@ class Application:
         clock = SystemClock()
         ledger = self._chosen.ledger()
         ledger.expire_all(clock.now())
+        ledger.raise_runs(int(clock.now() * 1_000_000))
         self._chosen.share(ledger, clock)
         parsers = self._chosen.parsers()
         parts = Parts(

@@ -100,7 +100,7 @@ class RowIdentity:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """A row read back by id. ``vector`` is None unless it was asked for."""
+    """A row read back by id. ``vector`` is None unless it was asked for. ``bucket`` and ``key`` may be clipped."""
 
     id: int
     object_id: str
@@ -110,6 +110,8 @@ class StoredRow:
     page: int
     meta: Mapping[str, Any]
     vector: "Vector | None" = None
+    bucket: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

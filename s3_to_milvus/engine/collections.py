@@ -6,8 +6,10 @@ from s3_to_milvus.domain.adopting import original_name
 from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.domain.routing import collection_label, collection_name, is_left_out, route_of
 from s3_to_milvus.domain.rows import CollectionSpec
+from s3_to_milvus.engine.integrity import inspect
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import ConfigError, SchemaMismatch
+from s3_to_milvus.ports import CollectionCounts
 
 __all__ = ["Collections"]
 
@@ -69,14 +71,28 @@ class Collections:
         spec = self.spec_of(label)
         if spec.name not in self._ensured:
             try:
-                self._parts.vectors.ensure(spec)
+                spec = self._open(spec)
             except SchemaMismatch as refused:
                 self._block(label, refused)
                 raise
-            spec = self._parts.ledger.add_collection(spec)
             with self._lock:
                 self._known[label] = spec
                 self._ensured.add(spec.name)
+        return spec
+
+    def _open(self, spec: CollectionSpec) -> CollectionSpec:
+        """Make it ready for rows. What it holds is looked at before: the first new row would hide what is missing."""
+        vectors, ledger = self._parts.vectors, self._parts.ledger
+        known = next((each for each in ledger.collections() if each.spec.name == spec.name), None)
+        counts = known or CollectionCounts(spec, 0, 0)
+        vectors.ensure(spec, counts.last_id)
+        is_suspect = counts.is_suspect or inspect(self._parts, counts) is not None
+        spec = ledger.add_collection(spec)
+        if is_suspect:
+            ledger.set_collection(spec.name, is_suspect=True)
+        elif not counts.is_marked:
+            vectors.put_mark(spec.name, ledger.mark)
+            ledger.set_collection(spec.name, is_marked=True)
         return spec
 
     def adopt(self, spec: CollectionSpec) -> None:

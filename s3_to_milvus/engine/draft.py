@@ -21,6 +21,7 @@ class Draft:
     """Everything known of an attempt that makes rows. ``ids`` grows with each insert; the commit makes them true.
 
     ``is_forced``: make the rows anew even where the same bytes were indexed before.
+    ``are_rows_missing``: those of the version before are not (all) there.
     ``is_adopted``: the rows are those of the original system, copied.
     ``warnings`` names what of the document could not be read; the record keeps them as its ``error``, without a code.
     ``error`` set: the attempt failed. ``is_unclean``: rows may exist whose ids nobody knows.
@@ -46,6 +47,7 @@ class Draft:
     is_same_content: bool = False
     is_adopted: bool = False
     is_forced: bool = False
+    are_rows_missing: bool = False
     clock: StageClock = field(default_factory=StageClock)
     meter: Meter = field(default_factory=CountedMeter)
 

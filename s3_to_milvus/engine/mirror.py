@@ -14,6 +14,7 @@ from s3_to_milvus.engine.adoption import Adopted, Adopter, Adoption, AdoptionTal
 from s3_to_milvus.engine.check import Checker, CheckReport
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.intake import Intake, Taken
+from s3_to_milvus.engine.integrity import IntegrityMonitor
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.pool import WorkerPool
 from s3_to_milvus.engine.resolve import Done
@@ -69,12 +70,27 @@ class Mirror:
         self.intake = Intake(parts, self.pool.wake, open_bucket, is_known)
         self._scanner = Scanner(parts, lambda ref: self.collections.label_of(ref) is not None)
         self._searcher = Searcher(parts)
+        self.integrity = IntegrityMonitor(parts)
         self.guards: dict[str, str] = {}
 
     def start(self) -> None:
         """Start the workers, if they were not, and wake them."""
         self.pool.start()
         self.pool.wake()
+
+    def compare(self, *, is_scanned: bool = False) -> None:
+        """Look whether every collection holds what the ledger says; what differs is made good. See `IntegrityMonitor`.
+
+        ``is_scanned``: every source was scanned meanwhile.
+        """
+        if self.integrity.look(is_scanned=is_scanned):
+            self.pool.wake()
+
+    def tick(self) -> None:
+        """To be called every few seconds: what the vector store noticed itself is looked at without waiting for a
+        scan."""
+        if self.integrity.tick():
+            self.pool.wake()
 
     def stop(self) -> None:
         """Stop the workers within the time of the settings, then close ledger and vector store."""
@@ -164,6 +180,7 @@ class Mirror:
         def tell(report: ScanReport) -> None:
             on_progress(Progress(tally.finished, report.added + report.changed + report.removed, tally.chunks))
 
+        self.compare()
         report = self.scan(source, is_removal_confirmed=is_removal_confirmed, on_progress=tell)
         tell(report)
         self.guards.pop(source.uri, None)
@@ -172,6 +189,8 @@ class Mirror:
         def tick() -> None:
             on_progress(Progress(tally.finished, max(total, tally.finished), tally.chunks))
 
+        self.wait([source], tick)
+        self.compare(is_scanned=True)
         self.wait([source], tick)
 
     def wait(
@@ -247,7 +266,12 @@ class Mirror:
             freshness_p95_s=_percentile(ages, 0.95),
             sources=ledger.sources(),
             held=self.pool.held,
-            warnings=[*self.guards.values(), *(error.told for error in self.collections.blocked)],
+            warnings=[
+                *self.guards.values(),
+                *self.integrity.warnings,
+                *self._searcher.warnings,
+                *(error.told for error in self.collections.blocked),
+            ],
         )
 
     def find(self, key: str, bucket: str | None = None) -> list[ObjectStatus]:

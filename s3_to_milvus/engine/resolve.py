@@ -200,7 +200,8 @@ class Resolver:
         if isinstance(step, Bury):
             each.failure = failure
             recipe = parts.readers_of(claim.ref).recipe_of_failure(recipe, error)
-            each.record = self._failed_record(claim, error, version, recipe, failure)
+            is_gone = draft is not None and draft.are_rows_missing
+            each.record = self._failed_record(claim, error, version, recipe, failure, is_gone=is_gone)
             self._pending.append(each)
             return
         if isinstance(step, TryAgain):
@@ -230,9 +231,10 @@ class Resolver:
             self._tell(each, "lost")
 
     def _failed_record(
-        self, claim: Claim, error: Exception, version: ObjectVersion, recipe: str, failure: Failure
+        self, claim: Claim, error: Exception, version: ObjectVersion, recipe: str, failure: Failure, *, is_gone: bool
     ) -> Record:
-        old = claim.record
+        """``is_gone``: the rows of the version before, which might be kept, are not there."""
+        old = None if is_gone else claim.record
         is_kept = self._parts.config.keep_rows_of_failed or isinstance(error, Archived)
         base = old if is_kept and old else Record(claim.ref, version, Outcome.FAILED, recipe)
         return replace(

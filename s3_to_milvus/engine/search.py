@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from s3_to_milvus.domain.rows import Hit
 from s3_to_milvus.engine.observe import CountedMeter
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.errors import ConfigError
+from s3_to_milvus.errors import ConfigError, S3ToMilvusError
 from s3_to_milvus.ports import CollectionCounts, Standing, metered
 
 __all__ = ["Found", "Searcher"]
@@ -35,11 +35,18 @@ class Searcher:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._closed: dict[str, str] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """The collections that the last search over all could not ask."""
+        return list(self._closed.values())
 
     def search(self, query: str, top: int = 10, collection: str | None = None) -> list[Found]:
         """The best ``top`` chunks, best first. ``collection``: a label or name; None searches all.
 
-        Raises `ConfigError` for an empty query or a collection that does not exist.
+        Raises `ConfigError` for an empty query or a collection that does not exist. Where some of several collections
+        can't be asked, the others answer, and `warnings` names those.
         """
         if not query.strip():
             raise ConfigError("The query is empty.", hint="Say what you are looking for.")
@@ -50,8 +57,16 @@ class Searcher:
         with metered(CountedMeter()):
             vector = self._parts.embedder.embed_query(query)
         found: list[tuple[Hit, Found]] = []
+        failed: list[S3ToMilvusError] = []
         for each in chosen:
-            found.extend(self._search_one(each, vector, top))
+            try:
+                found.extend(self._search_one(each, vector, top))
+                self._closed.pop(each.spec.name, None)
+            except S3ToMilvusError as error:  # the others answer
+                failed.append(error)
+                self._closed[each.spec.name] = f"The collection {each.spec.label} can't be searched: {error.told}"
+        if len(failed) == len(chosen):
+            raise failed[0]
         found.sort(key=lambda pair: -pair[0].score)
         return [shown for _, shown in found[:top]]
 

@@ -124,15 +124,18 @@ class Service:
     def _scan_due(self) -> float:
         now = time.monotonic()
         if now >= self._next_scan:
+            self.mirror.compare()
             for entry in list(self.sources):
                 if not entry.is_paused and not self._stop.is_set():
                     self.scan_now(entry)
+            self.mirror.compare(is_scanned=True)
             self.is_ready = True
             self._next_scan = time.monotonic() + (self.mirror.parts.config.scan_interval_s or math.inf)
         self._measure()
         return max(0.0, min(_MEASURE_S, self._next_scan - time.monotonic()))
 
     def _measure(self) -> None:
+        self.mirror.tick()
         counts = self.mirror.parts.ledger.counts()
         for state in ("indexed", "waiting", "running", "failed", "empty"):
             OBJECTS.labels(state).set(getattr(counts, state))

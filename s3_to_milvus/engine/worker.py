@@ -157,6 +157,7 @@ class Worker:
     def _replace(self, claim: Claim, plan: Replace, content: Content, label: str) -> None:
         is_forced = plan.reason is Reason.ROWS_MISSING or claim.is_retry
         draft = self._drafts[claim.run] = self._ingest.open(claim, content, label, is_forced=is_forced)
+        draft.are_rows_missing = plan.reason is Reason.ROWS_MISSING
         self._take_bytes(min(content.version.size_bytes, self._parts.config.inline_bytes))
         chunks = self._ingest.read(draft, content, label)
         try:

@@ -71,7 +71,7 @@ class LedgerMemoryContract:
         assert claim.garbage == ()
         second = desk.commit(claim, etag="v2")
         heir = desk.take_one(T + 100)
-        assert heir.garbage == (Garbage("docs", first.ids),)
+        assert heir.garbage == (Garbage("docs", first.ids, first.run),)
         assert heir.record == second
         assert desk.settle(heir, T + 100) is SettleState.AGAIN
         later = desk.take_one(T + 100 + RECHECK_S)
@@ -84,11 +84,11 @@ class LedgerMemoryContract:
         heir = desk.take_one(T + 100)
         desk.ledger.commit([Commit(heir, replace(desk.record(heir), collection="other"))], T + 100)
         last = desk.take_one(T + 200)
-        assert last.garbage == (Garbage("docs", first.ids), Garbage("docs", second.ids))
+        assert last.garbage == (Garbage("docs", first.ids, first.run), Garbage("docs", second.ids, second.run))
         desk.ledger.commit([Commit(last, None, "remove")], T + 200)
         desk.retry(last, T + 200, T + 201)
         again = desk.take_one(T + 201)
-        assert again.garbage[2:] == (Garbage("other", ids_of_run(heir.run)),)
+        assert again.garbage[2:] == (Garbage("other", ids_of_run(heir.run), heir.run),)
         assert again.record is None
 
     def test_buried_garbage_is_not_forgotten(self, desk: Desk) -> None:
@@ -98,7 +98,7 @@ class LedgerMemoryContract:
         desk.commit(claim, Outcome.FAILED)
         desk.bury(claim)
         desk.ledger.requeue(None, T)
-        assert desk.take_one().garbage == (Garbage("docs", first.ids),)
+        assert desk.take_one().garbage == (Garbage("docs", first.ids, first.run),)
 
     def test_a_failure_that_keeps_the_old_rows_makes_no_garbage(self, desk: Desk) -> None:
         first = desk.index(A)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from s3_to_milvus.domain import limits
 from s3_to_milvus.domain.objects import object_id_of
-from s3_to_milvus.domain.rows import CollectionSpec, IdRanges, Row
+from s3_to_milvus.domain.rows import CollectionSpec, IdRanges, Row, RowSet
 from s3_to_milvus.errors import Rejected, SchemaMismatch
 from s3_to_milvus.ports import VectorStore
 
-__all__ = ["DIM", "VectorStoreContract", "make_row", "make_vector"]
+__all__ = ["DIM", "VectorStoreContract", "make_row", "make_vector", "rows_of"]
 
 DIM = 8
 NASTY = [
@@ -51,6 +51,11 @@ def make_row(key: str, run: int = 1, number: int = 0, text: str = "", vector: ND
         page=number + 1,
         meta={"heading": ["장", key], "number": number},
     )
+
+
+def rows_of(key: str, run: int, ids: Iterable[int]) -> RowSet:
+    """The rows with these ids, of this run of the object with this key in the bucket ``bucket``."""
+    return RowSet(object_id_of("bucket", key), run, IdRanges.of(ids))
 
 
 class VectorStoreContract:
@@ -90,7 +95,7 @@ class VectorStoreContract:
         rows = [make_row("폴더/보고서.pdf", 7, number) for number in range(30)]
         ids = store.insert(spec.name, rows)
         assert len(set(ids)) == 30
-        found = {row.id: row for row in store.fetch(spec.name, IdRanges.of(ids), with_vectors=True)}
+        found = {row.id: row for row in store.fetch(spec.name, rows_of("폴더/보고서.pdf", 7, ids), with_vectors=True)}
         for row_id, row in zip(ids, rows, strict=True):
             stored = found[row_id]
             assert (stored.object_id, stored.run, stored.chunk_no) == (row.object_id, 7, row.chunk_no)
@@ -101,13 +106,14 @@ class VectorStoreContract:
     def test_vectors_are_read_only_on_demand(self, store: VectorStore, spec: CollectionSpec) -> None:
         """They are most of the bytes."""
         ids = store.insert(spec.name, [make_row("a")])
-        assert [row.vector for row in store.fetch(spec.name, IdRanges.of(ids))] == [None]
+        assert [row.vector for row in store.fetch(spec.name, rows_of("a", 1, ids))] == [None]
 
     def test_nothing_is_no_error(self, store: VectorStore, spec: CollectionSpec) -> None:
         """No rows, no ids, no limit."""
         assert store.insert(spec.name, []) == []
-        assert store.fetch(spec.name, IdRanges()) == []
-        store.delete(spec.name, IdRanges())
+        assert store.fetch(spec.name, rows_of("a", 1, [])) == []
+        store.delete(spec.name, [])
+        store.delete(spec.name, [rows_of("a", 1, [])])
         assert store.search(spec.name, make_vector(1.0), 0) == []
         assert store.search(spec.name, make_vector(1.0), 5) == []
         assert store.count(spec.name) == 0
@@ -119,14 +125,14 @@ class VectorStoreContract:
         other = store.insert(spec.name, [make_row("other")])
         row = make_row(f"폴더/{text}", 3, 0, text)
         ids = store.insert(spec.name, [row])
-        (stored,) = store.fetch(spec.name, IdRanges.of(ids))
+        (stored,) = store.fetch(spec.name, rows_of(row.file_key, 3, ids))
         assert (stored.text, dict(stored.meta)) == (text, dict(row.meta))
         assert self.soon(lambda: len(store.search(spec.name, make_vector(0.0), 10)) == 2)
         hit = next(hit for hit in store.search(spec.name, make_vector(0.0), 10) if hit.row.id == ids[0])
         assert (hit.key, hit.bucket, hit.file_name) == (row.file_key, "bucket", row.file_name)
         store.delete_other_runs(spec.name, row.object_id, 0, 4)
-        assert store.fetch(spec.name, IdRanges.of(ids)) == []
-        assert len(store.fetch(spec.name, IdRanges.of(other))) == 1
+        assert store.fetch(spec.name, rows_of(row.file_key, 3, ids)) == []
+        assert len(store.fetch(spec.name, rows_of("other", 1, other))) == 1
 
     @pytest.mark.parametrize("letter", ["x", "한", "😀"])
     def test_limits_are_bytes(self, store: VectorStore, spec: CollectionSpec, letter: str) -> None:
@@ -136,7 +142,7 @@ class VectorStoreContract:
         row = make_row("k", text=text)
         fitting = _changed(row, file_key=key, file_name=letter * (limits.FILE_NAME_BYTES // size))
         ids = store.insert(spec.name, [fitting])
-        assert [each.text for each in store.fetch(spec.name, IdRanges.of(ids))] == [text]
+        assert [each.text for each in store.fetch(spec.name, rows_of("k", 1, ids))] == [text]
         for changes in ({"text": text + letter}, {"file_key": key + letter}, {"file_name": letter * 256}):
             with pytest.raises(Rejected):
                 store.insert(spec.name, [make_row("fine"), _changed(fitting, **changes)])
@@ -167,9 +173,9 @@ class VectorStoreContract:
         for _ in range(3):
             with pytest.raises(Rejected):
                 store.insert(spec.name, [make_row("b", text="\udce9")])
-        ids += store.insert(spec.name, [make_row("c"), make_row("d")])
+        ids += store.insert(spec.name, [make_row("a", 1, 1), make_row("a", 1, 2)])
         assert len(set(ids)) == 3
-        assert len(store.fetch(spec.name, IdRanges.of(ids))) == 3
+        assert len(store.fetch(spec.name, rows_of("a", 1, ids))) == 3
 
     def test_the_nearest_comes_first(self, store: VectorStore, spec: CollectionSpec) -> None:
         """Scores fall, and the distance says how far."""
@@ -198,8 +204,8 @@ class VectorStoreContract:
         old = store.insert(spec.name, [make_row("a", 1, n) for n in range(9)])
         new = store.insert(spec.name, [make_row("a", 2, n) for n in range(4)])
         assert store.count(spec.name) == 13
-        store.delete(spec.name, IdRanges.of(old))
-        store.delete(spec.name, IdRanges.of(old))
+        store.delete(spec.name, [rows_of("a", 1, old)])
+        store.delete(spec.name, [rows_of("a", 1, old)])
         assert store.count(spec.name) == 4
         assert self.soon(lambda: {hit.row.id for hit in store.search(spec.name, make_vector(0.0), 50)} == set(new))
         assert {each.id for each in store.identities(spec.name)} == set(new)
@@ -229,7 +235,7 @@ class VectorStoreContract:
             rows = [make_row("a", len(wanted) + n, n) for n in range(1_000)]
             wanted |= {row_id: row.run for row_id, row in zip(store.insert(spec.name, rows), rows, strict=True)}
         gone = sorted(wanted)[::7]
-        store.delete(spec.name, IdRanges.of(gone))
+        store.delete(spec.name, [rows_of("a", wanted[each], [each]) for each in gone])
         found = list(store.identities(spec.name))
         assert len(found) == store.count(spec.name) == len(wanted) - len(gone)
         assert {each.id: each.run for each in found} == {k: run for k, run in wanted.items() if k not in set(gone)}
@@ -238,19 +244,19 @@ class VectorStoreContract:
     def test_many_ids_at_once(self, store: VectorStore, spec: CollectionSpec) -> None:
         """More than fit into one request."""
         ids = [each for _ in range(9) for each in store.insert(spec.name, [make_row("a", 1, n) for n in range(1_000)])]
-        assert len(store.fetch(spec.name, IdRanges.of(ids))) == 9_000
-        store.delete(spec.name, IdRanges.of(ids))
+        assert len(store.fetch(spec.name, rows_of("a", 1, ids))) == 9_000
+        store.delete(spec.name, [rows_of("a", 1, ids)])
         assert store.count(spec.name) == 0
 
     def test_a_missing_collection_is_empty(self, store: VectorStore) -> None:
         """Reading and deleting are no errors; inserting is."""
         name = f"missing_{time.time_ns()}"
-        ids = IdRanges.of([1, 2])
+        rows = rows_of("a", 1, [1, 2])
         assert store.search(name, make_vector(1.0), 3) == []
-        assert store.fetch(name, ids) == []
+        assert store.fetch(name, rows) == []
         assert store.count(name) == 0
         assert list(store.identities(name)) == []
-        store.delete(name, ids)
+        store.delete(name, [rows])
         store.delete_other_runs(name, "ab", 0, 9)
         store.drop(name)
         with pytest.raises(SchemaMismatch):
@@ -265,7 +271,7 @@ class VectorStoreContract:
         assert store.search(spec.name, make_vector(1.0), 3) == []
         store.ensure(CollectionSpec(spec.name, spec.label, 4, "embedder-2"))
         ids = store.insert(spec.name, [make_row("b", vector=make_vector(1.0, dim=4))])
-        assert [row.text for row in store.fetch(spec.name, IdRanges.of(ids))] == ["b 1 0"]
+        assert [row.text for row in store.fetch(spec.name, rows_of("b", 1, ids))] == ["b 1 0"]
         assert store.count(spec.name) == 1
 
     def test_ensure_may_be_repeated(self, store: VectorStore, spec: CollectionSpec) -> None:
@@ -291,9 +297,9 @@ class VectorStoreContract:
             standing: list[int] = []
             for run in range(1, 13):
                 new = store.insert(spec.name, [make_row(f"{worker}", run, n) for n in range(15)])
-                store.delete(spec.name, IdRanges.of(standing))
+                store.delete(spec.name, [rows_of(f"{worker}", run - 1, standing)])
                 standing = new
-                if len(store.fetch(spec.name, IdRanges.of(new))) != 15:
+                if len(store.fetch(spec.name, rows_of(f"{worker}", run, new))) != 15:
                     torn.append((worker, run))
             return standing
 

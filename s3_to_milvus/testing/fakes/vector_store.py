@@ -47,6 +47,7 @@ class MemoryVectorStore:
     """
 
     kind = "memory"
+    is_shared = False
 
     def __init__(self) -> None:
         self._specs: dict[str, CollectionSpec] = {}
@@ -250,7 +251,10 @@ def _distance(wanted: list[float], row: Row) -> float:
 
 def _stored(each: int, row: Row, with_vectors: bool) -> StoredRow:
     vector = row.vector if with_vectors else None
-    return StoredRow(each, row.object_id, row.run, row.chunk_no, row.text, row.page, dict(row.meta), vector)
+    meta = dict(row.meta)
+    return StoredRow(
+        each, row.object_id, row.run, row.chunk_no, row.text, row.page, meta, vector, row.bucket, row.file_key
+    )
 
 
 def _hit(collection: str, distance: float, each: int, row: Row) -> Hit:

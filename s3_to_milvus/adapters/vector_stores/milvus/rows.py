@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 REQUEST_BYTES = 60 * 2**20  # a server refuses requests over 64 MiB
-STORED_FIELDS = ["object_id", "run", "chunk_no", "text", "page", "meta"]
-HIT_FIELDS = [*STORED_FIELDS, "bucket", "file_key", "file_name"]
+STORED_FIELDS = ["object_id", "run", "chunk_no", "text", "page", "meta", "bucket", "file_key"]
+HIT_FIELDS = [*STORED_FIELDS, "file_name"]
 _TEXTS = (
     ("text", limits.TEXT_BYTES),
     ("file_name", limits.FILE_NAME_BYTES),
@@ -145,6 +145,8 @@ def stored_of(entity: Mapping[str, Any]) -> StoredRow:
         page=entity["page"],
         meta=_read_meta(entity["meta"]),
         vector=None if vector is None else np.asarray(vector, dtype=np.float32),
+        bucket=entity["bucket"],
+        key=entity["file_key"],
     )
 
 

@@ -1,0 +1,280 @@
+"""Two stores, one truth: notices where Milvus does not hold what the ledger says, and has it made good.
+
+Lost, torn or older data, on either side, shows cheaply: by the mark of the ledger in each collection, by the number of
+rows, and at the end of the ids, since ids only grow. A store that is an older copy lacks the newest row that stands;
+where it does not, it has every row that stands, and their number tells whether it has more. A ledger that is an older
+copy does not know the rows with the greatest ids. Only where one of these speaks up are all rows compared with all
+records.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from s3_to_milvus.domain.objects import ObjectRef
+from s3_to_milvus.domain.records import ObjectState, Record
+from s3_to_milvus.domain.rows import IdRanges, RowSet
+from s3_to_milvus.engine.observe import log
+from s3_to_milvus.engine.parts import Parts
+from s3_to_milvus.errors import ConfigError, S3ToMilvusError
+from s3_to_milvus.ports import CollectionCounts
+
+__all__ = ["Difference", "IntegrityMonitor", "inspect"]
+
+_BATCH = 1_000
+_LOOKED_AT = 2_000  # objects under repair that one tick asks the ledger about
+_UNSETTLED = frozenset({ObjectState.WAITING, ObjectState.RUNNING})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Why a collection can't be what the ledger describes. ``is_surplus``: it may be rows of work that is under way."""
+
+    what: str
+    is_surplus: bool = False
+    is_foreign: bool = False
+
+
+def inspect(parts: Parts, counts: CollectionCounts) -> Difference | None:
+    """The cheap look at one collection; None: nothing speaks against it.
+
+    To be done before this process writes into it: its first row would hide what is missing.
+    """
+    vectors, ledger, name = parts.vectors, parts.ledger, counts.spec.name
+    mark = vectors.mark(name)
+    if mark and mark != ledger.mark:
+        return Difference("another ledger has written into it", is_foreign=True)
+    if not mark and counts.is_marked:
+        return Difference("it was removed or made anew")
+    newest = ledger.newest(name)
+    if newest is not None and not vectors.fetch(name, _last_of(newest)):
+        return Difference("its newest rows are missing")
+    rows = vectors.count(name)
+    if rows < counts.chunks:
+        return Difference(f"{counts.chunks - rows:,} of {counts.chunks:,} rows are missing")
+    if rows > counts.chunks:
+        return Difference(f"{rows - counts.chunks:,} rows too many stand in it", is_surplus=True)
+    if vectors.count(name, counts.last_id):
+        return Difference("it holds rows that are newer than the ledger", is_surplus=True)
+    return None
+
+
+def _last_of(record: Record) -> RowSet:
+    last = record.ids.last
+    return RowSet(record.ref.object_id, record.run, IdRanges.of([last]))
+
+
+@dataclass(slots=True)
+class _Repair:
+    """Objects of one collection that are being made good."""
+
+    what: str
+    total: int
+    left: set[ObjectRef]
+    strangers: int = 0
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of one run of one object in Milvus: how many, and the sum of their ids."""
+
+    count: int = 0
+    sum: int = 0
+
+    def are(self, ids: IdRanges) -> bool:
+        """True when they have just these ids, as far as count and sum can tell."""
+        return self.count == len(ids) and self.sum == sum(
+            (first + last) * (last - first + 1) // 2 for first, last in ids.ranges
+        )
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """``suspects``: objects whose rows are missing or too many. ``strangers``: rows of objects nobody knows."""
+
+    suspects: set[ObjectRef] = field(default_factory=set)
+    strangers: set[tuple[str, int]] = field(default_factory=set)
+
+
+class IntegrityMonitor:
+    """Looks at every collection at start and with every scan, and at once where the store noticed something itself."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turn = threading.Lock()
+        self._repairs: dict[str, _Repair] = {}
+        self._closed: dict[str, str] = {}  # collections that can't be opened
+        self._owned: set[str] = set()
+        self._surplus: set[str] = set()
+        self._noticed: dict[str, str] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is being made good, with how far it is, and what can't be."""
+        return [*self._closed.values(), *(_told(name, repair) for name, repair in list(self._repairs.items()))]
+
+    def look(self, *, is_scanned: bool = False) -> int:
+        """Inspect all collections, and mark what differs; how many objects were marked.
+
+        ``is_scanned``: every object of the sources is known to the ledger, so that rows of others are nobody's. No
+        collection's trouble is that of the others.
+        """
+        with self._turn:
+            self._take_incidents()
+            return sum(self._safely(counts, is_scanned) for counts in self._parts.ledger.collections())
+
+    def tick(self) -> int:
+        """What has to be done between scans: incidents at once, and the progress of repairs. Cheap. As `look`."""
+        marked = 0
+        with self._turn:
+            self._take_incidents()
+            for name, repair in list(self._repairs.items()):
+                for ref in list(islice(repair.left, _LOOKED_AT)):
+                    status = self._parts.ledger.status(ref)
+                    if status is None or status.state not in _UNSETTLED:
+                        repair.left.discard(ref)
+                if not repair.left and not repair.strangers:
+                    self._noticed.setdefault(name, repair.what)
+            for counts in self._parts.ledger.collections():
+                is_left_over = counts.is_suspect and counts.spec.name not in self._repairs
+                if counts.spec.name in self._noticed or is_left_over:
+                    marked += self._safely(counts, is_scanned=False)
+            self._noticed.clear()
+        return marked
+
+    def _take_incidents(self) -> None:
+        for incident in self._parts.vectors.incidents():
+            everywhere = (each.spec.name for each in self._parts.ledger.collections())
+            for name in [incident.collection] if incident.collection else everywhere:
+                self._noticed[name] = incident.what
+
+    def _safely(self, counts: CollectionCounts, is_scanned: bool) -> int:
+        name = counts.spec.name
+        try:
+            marked = self._look_at(counts, is_scanned)
+        except Exception as error:  # noqa: BLE001 - one collection's trouble is not that of the others
+            known = error.message if isinstance(error, S3ToMilvusError) else f"unexpected {type(error).__name__}"
+            log.warning("collection.not_compared", collection=name, message=known)
+            self._closed[name] = f"The collection {counts.spec.label} could not be compared with the ledger: {known}"
+            return 0
+        self._closed.pop(name, None)
+        return marked
+
+    def _look_at(self, counts: CollectionCounts, is_scanned: bool) -> int:
+        name = counts.spec.name
+        incident = self._noticed.pop(name, "")
+        difference = inspect(self._parts, counts)
+        if difference is not None and difference.is_foreign and name in self._owned:
+            raise ConfigError(
+                f"Another s3-to-milvus has written into the collection {name}.",
+                hint="Give each its own collections (routes), database (db_name) or Milvus.",
+            )
+        if difference is None and not incident and not counts.is_suspect:
+            self._own(counts)
+            self._surplus.discard(name)
+            self._end_repair(name)
+            return 0
+        if difference is not None and difference.is_surplus and not incident and not counts.is_suspect:
+            is_new = name not in self._surplus
+            self._surplus.add(name)
+            if is_new and self._is_busy():
+                return 0  # it may be rows of work that is under way: looked at again with the next scan
+        return self._compare(counts, difference or Difference(incident or "it was not compared to the end"), is_scanned)
+
+    def _is_busy(self) -> bool:
+        found = self._parts.ledger.counts()
+        return bool(found.running or found.waiting)
+
+    def _own(self, counts: CollectionCounts) -> None:
+        name = counts.spec.name
+        if name not in self._owned and self._parts.vectors.mark(name) == self._parts.ledger.mark:
+            self._owned.add(name)
+
+    def _end_repair(self, name: str) -> None:
+        repair = self._repairs.get(name)
+        if repair is not None and not repair.left:
+            del self._repairs[name]
+            log.warning("collection.repaired", collection=name, objects=repair.total)
+
+    def _compare(self, counts: CollectionCounts, difference: Difference, is_scanned: bool) -> int:
+        """All rows against all records; what differs is marked. A crash meanwhile: the ledger knows it is not done."""
+        name, ledger, vectors = counts.spec.name, self._parts.ledger, self._parts.vectors
+        ledger.set_collection(name, is_suspect=True)
+        log.warning("collection.differs", collection=name, what=difference.what)
+        found = self._differences(name)
+        refs = iter(found.suspects)
+        while batch := list(islice(refs, _BATCH)):
+            ledger.suspect(batch, self._parts.clock.now())
+        left = self._delete_strangers(name, found.strangers) if is_scanned else len(found.strangers)
+        if vectors.mark(name) != ledger.mark and name in vectors.collections():
+            vectors.put_mark(name, ledger.mark)
+            ledger.set_collection(name, is_marked=True)
+        ledger.set_collection(name, is_suspect=bool(left and not is_scanned))
+        self._surplus.discard(name)
+        if found.suspects or left:
+            self._repairs[name] = _Repair(difference.what, len(found.suspects), found.suspects, left)
+        else:
+            self._repairs.pop(name, None)
+        return len(found.suspects)
+
+    def _differences(self, name: str) -> _Comparison:
+        rows: dict[tuple[str, int], _Rows] = {}
+        last_run = 0
+        for row in self._parts.vectors.identities(name):
+            place = rows.setdefault((row.object_id, row.run), _Rows())
+            place.count += 1
+            place.sum += row.id
+            last_run = max(last_run, row.run)
+        self._parts.ledger.raise_runs(last_run)
+        found = _Comparison()
+        for record in self._records(name):
+            stored = rows.pop((record.ref.object_id, record.run), None)
+            if stored is None or not stored.are(record.ids):
+                found.suspects.add(record.ref)
+        for object_id, run in rows:
+            ref = self._parts.ledger.find(object_id)
+            if ref is not None:
+                found.suspects.add(ref)
+            else:
+                found.strangers.add((object_id, run))
+        return found
+
+    def _records(self, name: str) -> Iterator[Record]:
+        return (record for record in self._parts.ledger.records() if record.collection == name and record.ids)
+
+    def _delete_strangers(self, name: str, strangers: set[tuple[str, int]]) -> int:
+        """Rows of objects that neither the ledger nor, after a scan, the bucket knows. Returns of how many runs they
+        stay, because they may be those of another service."""
+        ids: dict[tuple[str, int], list[int]] = {}
+        for row in self._parts.vectors.identities(name) if strangers else ():
+            if (row.object_id, row.run) in strangers:
+                ids.setdefault((row.object_id, row.run), []).append(row.id)
+        found = [RowSet(object_id, run, IdRanges.of(own)) for (object_id, run), own in ids.items()]
+        unknown = [each for each in found if self._parts.ledger.find(each.object_id) is None]
+        doomed = [each for each in unknown if self._is_ours(name, each)]
+        if doomed:
+            self._parts.vectors.delete(name, doomed)
+            log.warning("collection.strangers_deleted", collection=name, rows=sum(len(each.ids) for each in doomed))
+        return len(unknown) - len(doomed)
+
+    def _is_ours(self, name: str, rows: RowSet) -> bool:
+        """Whether nobody else can have written these rows: into a store of our own, or of an object of our sources."""
+        if not self._parts.vectors.is_shared:
+            return True
+        first = replace(rows, ids=IdRanges.of([rows.ids.last]))
+        places = [(row.bucket, row.key) for row in self._parts.vectors.fetch(name, first)]
+        sources = self._parts.ledger.sources()
+        return any(
+            bucket == source.name and key.startswith(source.prefix) for bucket, key in places for source in sources
+        )
+
+
+def _told(name: str, repair: _Repair) -> str:
+    parts = [f"The collection {name} is not what the ledger says: {repair.what}."]
+    if repair.total:
+        done = repair.total - len(repair.left)
+        parts.append(f"{done:,} of {repair.total:,} documents were made good by now; the others follow by themselves.")
+    if repair.strangers:
+        parts.append(f"Rows of {repair.strangers:,} documents that nobody knows stand in it.")
+    return " ".join(parts)
