@@ -23,7 +23,7 @@ from s3_to_milvus.ports import CollectionCounts
 __all__ = ["Difference", "IntegrityMonitor", "inspect"]
 
 _BATCH = 1_000
-_LOOKED_AT = 2_000  # objects under repair that one tick asks the ledger about
+_LOOKED_AT = 1_000  # objects under repair about which the ledger is asked at a time
 _UNSETTLED = frozenset({ObjectState.WAITING, ObjectState.RUNNING})
 
 
@@ -108,21 +108,26 @@ class IntegrityMonitor:
         self._owned: set[str] = set()
         self._surplus: set[str] = set()
         self._noticed: dict[str, str] = {}
+        self._is_scanned = False
 
     @property
     def warnings(self) -> list[str]:
         """What is being made good, with how far it is, and what can't be."""
-        return [*self._closed.values(), *(_told(name, repair) for name, repair in list(self._repairs.items()))]
+        repairs = list(self._repairs.items())
+        for _, repair in repairs:
+            self._follow(repair)
+        return [*self._closed.values(), *(_told(name, repair) for name, repair in repairs)]
 
     def look(self, *, is_scanned: bool = False) -> int:
         """Inspect all collections, and mark what differs; how many objects were marked.
 
-        ``is_scanned``: every object of the sources is known to the ledger, so that rows of others are nobody's. No
-        collection's trouble is that of the others.
+        ``is_scanned``: from now on every object of the sources is known to the ledger, so that rows of others are
+        nobody's. No collection's trouble is that of the others.
         """
         with self._turn:
+            self._is_scanned = self._is_scanned or is_scanned
             self._take_incidents()
-            return sum(self._safely(counts, is_scanned) for counts in self._parts.ledger.collections())
+            return sum(self._safely(counts) for counts in self._parts.ledger.collections())
 
     def tick(self) -> int:
         """What has to be done between scans: incidents at once, and the progress of repairs. Cheap. As `look`."""
@@ -130,18 +135,22 @@ class IntegrityMonitor:
         with self._turn:
             self._take_incidents()
             for name, repair in list(self._repairs.items()):
-                for ref in list(islice(repair.left, _LOOKED_AT)):
-                    status = self._parts.ledger.status(ref)
-                    if status is None or status.state not in _UNSETTLED:
-                        repair.left.discard(ref)
+                self._follow(repair)
                 if not repair.left and not repair.strangers:
                     self._noticed.setdefault(name, repair.what)
             for counts in self._parts.ledger.collections():
                 is_left_over = counts.is_suspect and counts.spec.name not in self._repairs
                 if counts.spec.name in self._noticed or is_left_over:
-                    marked += self._safely(counts, is_scanned=False)
+                    marked += self._safely(counts)
             self._noticed.clear()
         return marked
+
+    def _follow(self, repair: _Repair) -> None:
+        """Take out what was made good by now."""
+        for ref in list(islice(repair.left.copy(), _LOOKED_AT)):
+            status = self._parts.ledger.status(ref)
+            if status is None or status.state not in _UNSETTLED:
+                repair.left.discard(ref)
 
     def _take_incidents(self) -> None:
         for incident in self._parts.vectors.incidents():
@@ -149,10 +158,10 @@ class IntegrityMonitor:
             for name in [incident.collection] if incident.collection else everywhere:
                 self._noticed[name] = incident.what
 
-    def _safely(self, counts: CollectionCounts, is_scanned: bool) -> int:
+    def _safely(self, counts: CollectionCounts) -> int:
         name = counts.spec.name
         try:
-            marked = self._look_at(counts, is_scanned)
+            marked = self._look_at(counts)
         except Exception as error:  # noqa: BLE001 - one collection's trouble is not that of the others
             known = error.message if isinstance(error, S3ToMilvusError) else f"unexpected {type(error).__name__}"
             log.warning("collection.not_compared", collection=name, message=known)
@@ -161,7 +170,7 @@ class IntegrityMonitor:
         self._closed.pop(name, None)
         return marked
 
-    def _look_at(self, counts: CollectionCounts, is_scanned: bool) -> int:
+    def _look_at(self, counts: CollectionCounts) -> int:
         name = counts.spec.name
         incident = self._noticed.pop(name, "")
         difference = inspect(self._parts, counts)
@@ -180,7 +189,8 @@ class IntegrityMonitor:
             self._surplus.add(name)
             if is_new and self._is_busy():
                 return 0  # it may be rows of work that is under way: looked at again with the next scan
-        return self._compare(counts, difference or Difference(incident or "it was not compared to the end"), is_scanned)
+        what = incident or (difference.what if difference else "it was not compared to the end")
+        return self._compare(counts, what)
 
     def _is_busy(self) -> bool:
         found = self._parts.ledger.counts()
@@ -197,23 +207,23 @@ class IntegrityMonitor:
             del self._repairs[name]
             log.warning("collection.repaired", collection=name, objects=repair.total)
 
-    def _compare(self, counts: CollectionCounts, difference: Difference, is_scanned: bool) -> int:
+    def _compare(self, counts: CollectionCounts, what: str) -> int:
         """All rows against all records; what differs is marked. A crash meanwhile: the ledger knows it is not done."""
         name, ledger, vectors = counts.spec.name, self._parts.ledger, self._parts.vectors
         ledger.set_collection(name, is_suspect=True)
-        log.warning("collection.differs", collection=name, what=difference.what)
+        log.warning("collection.differs", collection=name, what=what)
         found = self._differences(name)
         refs = iter(found.suspects)
         while batch := list(islice(refs, _BATCH)):
             ledger.suspect(batch, self._parts.clock.now())
-        left = self._delete_strangers(name, found.strangers) if is_scanned else len(found.strangers)
+        left = self._delete_strangers(name, found.strangers) if self._is_scanned else len(found.strangers)
         if vectors.mark(name) != ledger.mark and name in vectors.collections():
             vectors.put_mark(name, ledger.mark)
             ledger.set_collection(name, is_marked=True)
-        ledger.set_collection(name, is_suspect=bool(left and not is_scanned))
+        ledger.set_collection(name, is_suspect=bool(left and not self._is_scanned))
         self._surplus.discard(name)
         if found.suspects or left:
-            self._repairs[name] = _Repair(difference.what, len(found.suspects), found.suspects, left)
+            self._repairs[name] = _Repair(what, len(found.suspects), found.suspects, left)
         else:
             self._repairs.pop(name, None)
         return len(found.suspects)
@@ -273,8 +283,8 @@ class IntegrityMonitor:
 def _told(name: str, repair: _Repair) -> str:
     parts = [f"The collection {name} is not what the ledger says: {repair.what}."]
     if repair.total:
-        done = repair.total - len(repair.left)
-        parts.append(f"{done:,} of {repair.total:,} documents were made good by now; the others follow by themselves.")
+        done, rest = repair.total - len(repair.left), "; the others follow by themselves" if repair.left else ""
+        parts.append(f"{done:,} of {repair.total:,} documents were made good by now{rest}.")
     if repair.strangers:
         parts.append(f"Rows of {repair.strangers:,} documents that nobody knows stand in it.")
     return " ".join(parts)

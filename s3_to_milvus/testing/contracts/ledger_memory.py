@@ -289,7 +289,7 @@ class LedgerMemoryContract:
         assert again.reserve("openai", 1, 1.0, 60.0, T + 3) == pytest.approx(97.0, abs=1e-5)
         assert again.expire_all(T + 3) == 1
         heir = after.take_one(T + 3)
-        assert (heir.record, heir.garbage) == (second, (Garbage("docs", first.ids),))
+        assert (heir.record, heir.garbage) == (second, (Garbage("docs", first.ids, first.run),))
         assert heir.run > claim.run
         assert after.settle(claim, T + 4) is SettleState.LOST
 

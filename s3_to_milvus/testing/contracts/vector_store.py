@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from s3_to_milvus.domain import limits
 from s3_to_milvus.domain.objects import object_id_of
-from s3_to_milvus.domain.rows import CollectionSpec, IdRanges, Row, RowSet
+from s3_to_milvus.domain.rows import CollectionSpec, IdRanges, Row, RowSet, StoredRow
 from s3_to_milvus.errors import Rejected, SchemaMismatch
 from s3_to_milvus.ports import VectorStore
 
-__all__ = ["DIM", "VectorStoreContract", "make_row", "make_vector", "rows_of"]
+__all__ = ["DIM", "VectorStoreContract", "all_rows", "make_row", "make_vector", "rows_of"]
 
 DIM = 8
 NASTY = [
@@ -56,6 +56,15 @@ def make_row(key: str, run: int = 1, number: int = 0, text: str = "", vector: ND
 def rows_of(key: str, run: int, ids: Iterable[int]) -> RowSet:
     """The rows with these ids, of this run of the object with this key in the bucket ``bucket``."""
     return RowSet(object_id_of("bucket", key), run, IdRanges.of(ids))
+
+
+def all_rows(store: VectorStore, collection: str) -> list[StoredRow]:
+    """Every row of a collection, whosever it is."""
+    owners: dict[tuple[str, int], list[int]] = {}
+    for row in store.identities(collection):
+        owners.setdefault((row.object_id, row.run), []).append(row.id)
+    wanted = [RowSet(object_id, run, IdRanges.of(ids)) for (object_id, run), ids in owners.items()]
+    return [row for each in wanted for row in store.fetch(collection, each)]
 
 
 class VectorStoreContract:

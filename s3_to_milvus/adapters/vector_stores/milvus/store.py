@@ -22,6 +22,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.errors import (
 from s3_to_milvus.adapters.vector_stores.milvus.indexes import DEFAULT_INDEX, add_indexes
 from s3_to_milvus.adapters.vector_stores.milvus.originals import MilvusOriginals
 from s3_to_milvus.adapters.vector_stores.milvus.repair import DROPPED
+from s3_to_milvus.adapters.vector_stores.milvus.searching import MAX_LIMIT, Search
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
 from s3_to_milvus.domain.rows import CollectionSpec, Hit, Row, RowIdentity, RowSet, StoredRow
 from s3_to_milvus.errors import ConfigError, SchemaMismatch
@@ -35,15 +36,12 @@ __all__ = ["MilvusVectorStore"]
 
 T = TypeVar("T")
 
-_MAX_LIMIT = 16_384
 _DELETE_IDS = 4_096
 _FETCH_IDS = 1_000
 _FETCH_VECTOR_IDS = 500
 _SETUP_S = 120.0
 _NLIST = 128
 _NLIST_LITE = 16
-_NPROBE = 32
-_ALL_CELLS = 65_536
 
 
 class MilvusVectorStore:
@@ -95,6 +93,7 @@ class MilvusVectorStore:
         self._options = options
         self._connection = Connection(options.address(uri), options.timeout_s, self._forget_all)
         self._is_lite = lite_path_of(uri) is not None
+        self._searching = Search(self._connection, options.search_params, options.consistency_level)
         self._setup = threading.RLock()
         self._specs: dict[str, CollectionSpec] = {}
         self._metrics: dict[str, tuple[str, int]] = {}
@@ -156,7 +155,10 @@ class MilvusVectorStore:
 
     def delete(self, collection: str, rows: Sequence[RowSet]) -> None:
         """See `ports.VectorStore`."""
-        whose = {row_id: (each.object_id, each.run) for each in rows for row_id in each.ids}
+        whose: dict[int, set[tuple[str, int]]] = {}  # an id that was given twice may be named with each of its owners
+        for each in rows:
+            for row_id in each.ids:
+                whose.setdefault(row_id, set()).add((each.object_id, each.run))
         for batch in _batches(list(whose), _DELETE_IDS):
             self._on(collection, "deleting rows", partial(self._delete_own, collection, batch, whose), None)
 
@@ -190,21 +192,13 @@ class MilvusVectorStore:
 
     def search(self, collection: str, vector: "NDArray[float32]", limit: int) -> list[Hit]:
         """See `ports.VectorStore`."""
-        wanted = max(0, min(limit, _MAX_LIMIT))
+        wanted = max(0, min(limit, MAX_LIMIT))
         if not wanted:
             return []
         query = [float(value) for value in vector]
 
         def work(client: Any) -> list[Hit]:
-            metric, nlist = self._metrics[collection]
-            params = self._search_params(nlist)
-            hits = self._search(client, collection, query, wanted, metric, params)
-            if len(hits) < wanted and 0 < params.get("nprobe", nlist) < nlist:
-                # An IVF index looks into the nearest cells only: there may be more rows in the others.
-                hits = self._search(client, collection, query, wanted, metric, params | {"nprobe": nlist})
-            if self._is_lite:
-                self._connection.lite.searched(collection)
-            return hits
+            return self._searching.run(client, collection, query, wanted, *self._metrics[collection])
 
         return self._on(collection, "searching", work, [])
 
@@ -361,10 +355,12 @@ class MilvusVectorStore:
         lite.wrote(collection, rows=len(ids))
         return ids
 
-    def _delete_own(self, collection: str, ids: list[int], whose: Mapping[int, tuple[str, int]], client: Any) -> None:
-        """Delete those of the ids that have the owner they should have."""
+    def _delete_own(
+        self, collection: str, ids: list[int], whose: Mapping[int, Collection[tuple[str, int]]], client: Any
+    ) -> None:
+        """Delete those of the ids that have an owner they should have."""
         owners = identity.owners(self._connection, collection, ids, self._options.consistency_level, client)
-        own = [each for each in ids if owners.get(each) == whose[each]]
+        own = [each for each in ids if owners.get(each) in whose[each]]
         if own:
             self._delete(collection, own, client)
 
@@ -387,28 +383,6 @@ class MilvusVectorStore:
             collection, filter=condition, output_fields=fields, consistency_level="Strong", **self._connection.once
         )
         return [wire.stored_of(row) for row in found]
-
-    def _search_params(self, nlist: int) -> dict[str, Any]:
-        if self._is_lite:
-            return {"nprobe": _ALL_CELLS} | self._options.search_params
-        if not nlist:
-            return dict(self._options.search_params)
-        return {"nprobe": min(nlist, _NPROBE)} | self._options.search_params
-
-    def _search(
-        self, client: Any, collection: str, query: list[float], limit: int, metric: str, params: dict[str, Any]
-    ) -> list[Hit]:
-        found = client.search(
-            collection,
-            data=[query],
-            anns_field="vector",
-            limit=limit,
-            search_params={"metric_type": metric, "params": params},
-            output_fields=wire.HIT_FIELDS,
-            consistency_level=self._options.consistency_level,
-            **self._connection.once,
-        )
-        return [wire.hit_of(collection, each, metric) for each in found[0]]
 
 
 def _batches(ids: Iterable[int], size: int) -> Iterator[list[int]]:
