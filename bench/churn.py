@@ -21,7 +21,7 @@ import numpy as np
 
 from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore
 from s3_to_milvus.domain.objects import object_id_of
-from s3_to_milvus.domain.rows import CollectionSpec, IdRanges, Row
+from s3_to_milvus.domain.rows import CollectionSpec, IdRanges, Row, RowSet
 
 DIM = 384
 NAME = "churn"
@@ -35,7 +35,7 @@ class World:
         self.store = store
         self.random = random.Random(7)
         self.vectors = np.random.default_rng(7).normal(size=(4_000, DIM)).astype(np.float32)
-        self.ids: list[IdRanges] = [IdRanges()] * documents
+        self.rows = [RowSet(object_id_of("b", _key(document)), 0, IdRanges()) for document in range(documents)]
         self.standing = standing
         self.runs = 0
 
@@ -45,14 +45,14 @@ class World:
         rows = [self._row(document, number) for number in range(self.random.randint(5, 20))]
         started = time.process_time()
         new = IdRanges.of(self.store.insert(NAME, rows))
-        self.store.delete(NAME, self.ids[document])
+        self.store.delete(NAME, [self.rows[document]])
         taken = time.process_time() - started
-        self.ids[document] = new
+        self.rows[document] = RowSet(self.rows[document].object_id, self.runs, new)
         return taken
 
     def replace(self) -> float:
         """Replace any document that may change; the CPU seconds it took."""
-        return self.put(self.random.randrange(self.standing, len(self.ids)))
+        return self.put(self.random.randrange(self.standing, len(self.rows)))
 
     def search(self) -> float:
         """One search; the CPU seconds it took."""
@@ -64,14 +64,18 @@ class World:
 
     def check(self) -> None:
         """Exactly the rows that stand are there."""
-        wanted = sorted(each for ids in self.ids for each in ids)
+        wanted = sorted(each for rows in self.rows for each in rows.ids)
         assert sorted(each.id for each in self.store.identities(NAME)) == wanted
 
     def _row(self, document: int, number: int) -> Row:
-        key = f"folder/{document}.txt"
+        key = _key(document)
         text = f"문서 {document} 조각 {number} " * 20
         vector = self.random.choice(self.vectors)
         return Row(vector, text, f"{document}.txt", "2026", object_id_of("b", key), self.runs, number, "b", key, 0)
+
+
+def _key(document: int) -> str:
+    return f"folder/{document}.txt"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -20,9 +20,9 @@ import psutil
 
 from bench.corpus import make_folder, make_text
 from bench.tools import build_app, head, line, run_part
-from s3_to_milvus.domain.rows import CollectionSpec, IdRanges, Row, RowIdentity, StoredRow
+from s3_to_milvus.domain.rows import CollectionSpec, Row, RowIdentity, RowSet, StoredRow
 from s3_to_milvus.engine.mirror import Mirror
-from s3_to_milvus.ports import SourceEntry, VectorStore
+from s3_to_milvus.ports import Incident, SourceEntry, VectorStore
 
 __all__ = ["main"]
 
@@ -35,6 +35,7 @@ class _Sink:
     """A vector store that counts rows and keeps none."""
 
     kind = "sink"
+    is_shared = False
     originals = None
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class _Sink:
         self._lock = threading.Lock()
         self.rows = 0
 
-    def ensure(self, spec: CollectionSpec) -> None:
+    def ensure(self, spec: CollectionSpec, after_id: int = 0) -> None:
         pass
 
     def insert(self, collection: str, rows: Sequence[Row]) -> list[int]:
@@ -50,13 +51,16 @@ class _Sink:
             self.rows += len(rows)
             return [next(self._ids) for _ in rows]
 
-    def delete(self, collection: str, ids: IdRanges) -> None:
+    def delete(self, collection: str, rows: Sequence[RowSet]) -> None:
+        pass
+
+    def sync(self, collections: Collection[str]) -> None:
         pass
 
     def delete_other_runs(self, collection: str, object_id: str, keep_run: int, before_run: int) -> None:
         pass
 
-    def fetch(self, collection: str, ids: IdRanges, *, with_vectors: bool = False) -> list[StoredRow]:
+    def fetch(self, collection: str, rows: RowSet, *, with_vectors: bool = False) -> list[StoredRow]:
         return []
 
     def search(self, collection: str, vector: Any, limit: int) -> list[Any]:
@@ -65,8 +69,17 @@ class _Sink:
     def identities(self, collection: str) -> Iterator[RowIdentity]:
         return iter(())
 
-    def count(self, collection: str) -> int:
+    def count(self, collection: str, after_id: int = -1) -> int:
         return self.rows
+
+    def mark(self, collection: str) -> str:
+        return ""
+
+    def put_mark(self, collection: str, mark: str) -> None:
+        pass
+
+    def incidents(self) -> list[Incident]:
+        return []
 
     def collections(self) -> list[str]:
         return []

@@ -10,7 +10,6 @@ from s3_to_milvus.adapters.ledger.sqlite import SqliteLedger
 from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore
 from s3_to_milvus.domain.adopting import OriginalRow
 from s3_to_milvus.domain.objects import ObjectRef
-from s3_to_milvus.domain.rows import IdRanges
 from s3_to_milvus.engine.adoption import Adopter
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.gate import ByteGate
@@ -19,6 +18,7 @@ from s3_to_milvus.engine.parts import EngineConfig, Parts
 from s3_to_milvus.engine.resolve import Resolver
 from s3_to_milvus.engine.worker import Worker
 from s3_to_milvus.ports import SourceEntry
+from s3_to_milvus.testing.contracts.vector_store import all_rows
 from s3_to_milvus.testing.fakes.clock import FakeClock
 from s3_to_milvus.testing.fakes.embedder import FakeEmbedder
 from s3_to_milvus.testing.fakes.ledger import MemoryLedger
@@ -99,7 +99,7 @@ class Place:
         name = originals.describe(NAME).name
         by_id = {ObjectRef("bucket", key).object_id: key for key in WANTED}
         found: dict[str, list[tuple[int, str]]] = {}
-        for row in self.vectors.fetch(name, IdRanges.of(each.id for each in self.vectors.identities(name))):
+        for row in all_rows(self.vectors, name):
             found.setdefault(by_id[row.object_id], []).append((row.chunk_no, row.text))
         return {key: [text for _, text in sorted(rows)] for key, rows in found.items()}
 

@@ -17,6 +17,7 @@ from s3_to_milvus.engine.parts import EngineConfig, Parts
 from s3_to_milvus.engine.resolve import Resolver
 from s3_to_milvus.engine.search import Searcher
 from s3_to_milvus.engine.worker import Worker
+from s3_to_milvus.testing.contracts.vector_store import all_rows
 from s3_to_milvus.testing.fakes.clock import FakeClock
 from s3_to_milvus.testing.fakes.embedder import FakeEmbedder
 from s3_to_milvus.testing.fakes.ledger import MemoryLedger
@@ -121,10 +122,7 @@ class Machine:
         found: dict[str, list[str]] = {}
         by_id = {ObjectRef(BUCKET, key).object_id: key for key in KEYS}
         for collection in self.backend.vectors.collections():
-            identities = list(self.backend.vectors.identities(collection))
-            from s3_to_milvus.domain.rows import IdRanges
-
-            for row in self.backend.vectors.fetch(collection, IdRanges.of(each.id for each in identities)):
+            for row in all_rows(self.backend.vectors, collection):
                 found.setdefault(by_id[row.object_id], []).append(row.text)
         return {key: sorted(texts) for key, texts in found.items()}
 

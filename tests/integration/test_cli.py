@@ -263,7 +263,7 @@ def test_check_and_repair(world: World, run: Run) -> None:
     assert _json(run("check", "--json")) == {"ok": True, "missing": [], "stale": [], "orphaned": []}
     record = world.first.mirror.find("a.md")[0].record
     assert record is not None
-    world.first.vectors.delete(record.collection, record.ids)
+    world.first.vectors.delete(record.collection, [record.rows])
     broken = run("check", "--json")
     assert (broken.exit_code, [each["key"] for each in _json(broken)["missing"]]) == (5, ["a.md"])
     mended = run("check", "--repair", "--json")

@@ -143,7 +143,7 @@ def test_check(service: Announcing, run: Run) -> None:
     assert _json(run("check", "--json"))["ok"] is True
     record = service.mirror.find("인사/휴가.txt")[0].record
     assert record is not None
-    service.vectors.delete(record.collection, record.ids)
+    service.vectors.delete(record.collection, [record.rows])
     assert run("check").exit_code == 5
     assert run("check", "--repair").exit_code == 0
 

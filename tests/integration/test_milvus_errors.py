@@ -11,7 +11,7 @@ import pytest
 
 from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_lite
-from s3_to_milvus.domain.rows import CollectionSpec, IdRanges
+from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import (
     ConfigError,
     FatalError,
@@ -24,7 +24,7 @@ from s3_to_milvus.errors import (
     Unauthorized,
     Unavailable,
 )
-from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector
+from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector, rows_of
 
 grpc: Any = pytest.importorskip("grpc")
 SPEC = CollectionSpec("papers", "논문", DIM, "embedder-1")
@@ -209,7 +209,7 @@ def test_the_name_of_a_collection_says_nothing_about_an_error(server: Server, st
 
 def test_a_server_is_never_asked_to_flush(server: Server, store: MilvusVectorStore) -> None:
     ids = store.insert(SPEC.name, [make_row("a"), make_row("b")])
-    store.delete(SPEC.name, IdRanges.of(ids[:1]))
+    store.delete(SPEC.name, [rows_of("a", 1, ids[:1])])
     store.search(SPEC.name, make_vector(1.0), 3)
     store.tend(is_idle=True)
     store.close()
@@ -239,7 +239,7 @@ def test_a_collection_that_was_released_is_loaded_again(server: Server, store: M
     server.db.get_collection(SPEC.name).release()
     assert len(store.search(SPEC.name, make_vector(1.0), 3)) == 1
     server.db.get_collection(SPEC.name).release()
-    assert len(store.fetch(SPEC.name, IdRanges.of(ids))) == 1
+    assert len(store.fetch(SPEC.name, rows_of("a", 1, ids))) == 1
     server.db.get_collection(SPEC.name).release()
     assert [each.id for each in store.identities(SPEC.name)] == ids
 
@@ -248,8 +248,8 @@ def test_a_collection_that_somebody_dropped_is_made_again(server: Server, store:
     ids = store.insert(SPEC.name, [make_row("a")])
     server.db.drop_collection(SPEC.name)
     assert store.search(SPEC.name, make_vector(1.0), 3) == []
-    assert store.fetch(SPEC.name, IdRanges.of(ids)) == []
-    store.delete(SPEC.name, IdRanges.of(ids))
+    assert store.fetch(SPEC.name, rows_of("a", 1, ids)) == []
+    store.delete(SPEC.name, [rows_of("a", 1, ids)])
     assert len(store.insert(SPEC.name, [make_row("b")])) == 1
     assert store.count(SPEC.name) == 1
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, compaction, lite
-from s3_to_milvus.domain.rows import CollectionSpec, IdRanges
+from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import ConfigError, DataInUse, S3ToMilvusError, SchemaMismatch, Unavailable
-from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector
+from s3_to_milvus.testing.contracts.vector_store import DIM, all_rows, make_row, make_vector, rows_of
 from tests.support.original_system import make_collection
 
 SPEC = CollectionSpec("papers", "논문 모음", DIM, "embedder-1")
@@ -104,7 +104,7 @@ def test_rows_are_there_after_a_restart_flushed_or_not(path: Path) -> None:
         flushed = filled(store)
         rest(store)
         fresh = store.insert(SPEC.name, [make_row("b", 2)])
-        store.delete(SPEC.name, IdRanges.of(flushed[:5]))
+        store.delete(SPEC.name, [rows_of("a", 1, flushed[:5])])
     with opened(path) as store:
         assert {each.id for each in store.identities(SPEC.name)} == {*flushed[5:], *fresh}
         assert len(store.search(SPEC.name, make_vector(1.0), 100)) == store.count(SPEC.name) == 56
@@ -136,7 +136,7 @@ def test_rows_of_other_shapes_go_the_engines_own_way(path: Path) -> None:
         with store._connection.gate() as client:
             row = {**entity("f"), "chunk_no": 7, "meta": [1, "zwei"]}
             ids += client.insert(SPEC.name, [row])["ids"]
-        (stored,) = store.fetch(SPEC.name, IdRanges.of(ids[2:]), with_vectors=True)
+        (stored,) = store.fetch(SPEC.name, rows_of("a", 1, ids[2:]), with_vectors=True)
         assert (stored.chunk_no, stored.text) == (7, "a 1 0")
         assert store.count(SPEC.name) == 3
 
@@ -160,7 +160,7 @@ def test_a_torn_index_is_built_anew(path: Path, keep: int) -> None:
 def test_a_log_that_was_flushed_already_is_not_replayed(path: Path, tmp_path: Path) -> None:
     with opened(path) as store:
         ids = filled(store)
-        store.delete(SPEC.name, IdRanges.of(ids[:10]))
+        store.delete(SPEC.name, [rows_of("a", 1, ids[:10])])
         shutil.copytree(folder_of(path) / "wal", tmp_path / "wal")
         rest(store)
     shutil.copytree(tmp_path / "wal", folder_of(path) / "wal", dirs_exist_ok=True)  # as after a kill within the flush
@@ -242,7 +242,8 @@ def test_a_flush_that_fails_loses_nothing(path: Path) -> None:
         assert list(data.glob("*.parquet"))
         assert {each.id for each in store.identities(SPEC.name)} == set(ids)
     with opened(path) as store:
-        assert len(store.fetch(SPEC.name, IdRanges.of(ids))) == 61
+        assert {row.id for row in all_rows(store, SPEC.name)} == set(ids)
+        assert len(ids) == 61
 
 
 def test_after_a_failed_write_the_log_is_begun_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,10 +274,10 @@ def test_compaction_keeps_ids_and_drops_what_was_deleted(path: Path) -> None:
         rest(store)
         for run in range(2, 9):
             new = filled(store, 20, "b", run)
-            store.delete(SPEC.name, IdRanges.of(ids[-20:]))
+            store.delete(SPEC.name, [rows_of("a", 1, ids[-20:]), rows_of("b", run - 1, ids[-20:])])
             ids = ids[:-20] + new
             rest(store)
-        vectors = {row.id: row.chunk_no for row in store.fetch(SPEC.name, IdRanges.of(ids))}
+        vectors = {row.id: row.chunk_no for row in all_rows(store, SPEC.name)}
         assert sorted(vectors) == sorted(ids)
         assert len(engine_of(store)._delta_index) < 20
         assert len(list(folder_of(path).rglob("delta_*.parquet"))) <= 1
@@ -292,7 +293,7 @@ def test_compaction_gives_way_to_a_flush_between(path: Path) -> None:
     with opened(path) as store:
         ids = filled(store)
         rest(store)
-        store.delete(SPEC.name, IdRanges.of(ids[:30]))
+        store.delete(SPEC.name, [rows_of("a", 1, ids[:30])])
         rest_one(store)
         engine, held = engine_of(store), 0
 
@@ -301,7 +302,7 @@ def test_compaction_gives_way_to_a_flush_between(path: Path) -> None:
             nonlocal held
             held += 1
             if held == 2:  # after the first look, before the swap
-                store.delete(SPEC.name, IdRanges.of(ids[30:40]))
+                store.delete(SPEC.name, [rows_of("a", 1, ids[30:40])])
                 engine.flush()
             with store._connection.lite.gate():
                 yield
@@ -324,7 +325,7 @@ def test_a_collection_without_rows_left_is_compacted_to_nothing(path: Path) -> N
     with opened(path) as store:
         ids = filled(store)
         rest(store)
-        store.delete(SPEC.name, IdRanges.of(ids))
+        store.delete(SPEC.name, [rows_of("a", 1, ids)])
         store._connection.lite._pending[SPEC.name].is_in_doubt = True
         rest(store)
         assert list(folder_of(path).rglob("d*_*.parquet")) == []

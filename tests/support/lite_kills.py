@@ -20,8 +20,8 @@ from typing import Any
 from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, compaction, lite
 from s3_to_milvus.adapters.vector_stores.milvus.embedded import Embedded
 from s3_to_milvus.domain.objects import object_id_of
-from s3_to_milvus.domain.rows import CollectionSpec, IdRanges
-from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector
+from s3_to_milvus.domain.rows import CollectionSpec
+from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector, rows_of
 
 SPEC = CollectionSpec("kills", "kills", DIM, "none")
 ROWS = 12
@@ -74,7 +74,7 @@ class Worker:
             allowed = {"inserting": (0, ROWS), "there": (ROWS,), "deleting": (0, ROWS), "gone": (0,)}[word]
             if count not in allowed:
                 wrong.append(f"{word}: {count} rows of {key} run {run}")
-            if word == "there" and len(self.store.fetch(SPEC.name, IdRanges.of(self.ids[key, run]))) != ROWS:
+            if word == "there" and len(self.store.fetch(SPEC.name, rows_of(key, run, self.ids[key, run]))) != ROWS:
                 wrong.append(f"{key} run {run} cannot be read")
         if rows:
             wrong.append(f"{sum(rows.values())} rows of nobody")
@@ -98,11 +98,13 @@ class Worker:
             old = [(k, r) for (k, r), word in self.state.items() if k == key and word == "there"]
             self.say("inserting", key, self.run)
             ids = self.store.insert(SPEC.name, [make_row(key, self.run, n) for n in range(ROWS)])
+            if self.run % 2:
+                self.store.sync([SPEC.name])
             self.ids[key, self.run] = ids
             self.say("there", key, self.run, ids)
             for each in old:
                 self.say("deleting", *each)
-                self.store.delete(SPEC.name, IdRanges.of(self.ids[each]))
+                self.store.delete(SPEC.name, [rows_of(*each, self.ids[each])])
                 self.say("gone", *each)
             if self.run % 3 == 0:
                 self.store.tend(is_idle=True)

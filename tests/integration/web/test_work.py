@@ -86,7 +86,7 @@ def test_check_finds_and_repairs(application: FakeApplication, client: TestClien
     }
     record = application.mirror.find("guides/start.md")[0].record
     assert record is not None
-    application.vectors.delete(record.collection, record.ids)
+    application.vectors.delete(record.collection, [record.rows])
     found = ends(client, client.post("/api/v1/check", json={"repair": False}))["report"]
     assert (found["ok"], [each["key"] for each in found["missing"]]) == (False, ["guides/start.md"])
     job = ends(client, client.post("/api/v1/check", json={"repair": True}))

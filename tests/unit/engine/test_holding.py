@@ -52,10 +52,10 @@ def test_what_goes_into_a_collection_that_cannot_be_made_is_read_once(tmp_path):
 class _Full(MemoryVectorStore):
     full = "HR"
 
-    def ensure(self, spec):
+    def ensure(self, spec, after_id=0):
         if spec.name == self.full:
             raise SchemaMismatch("Too many collections.", hint="Use routes.")
-        super().ensure(spec)
+        super().ensure(spec, after_id)
 
 
 def test_an_object_that_may_not_be_read_holds_nothing_up(tmp_path):

@@ -95,7 +95,7 @@ def test_missing_stale_and_orphaned_are_told_apart_and_repaired(house):
     row = next(iter(house.vectors.rows(root.collection).values()))
     house.vectors.insert(root.collection, [replace(row, run=row.run + 100)])
     start = house.record(ObjectRef(BUCKET, "guides/start.txt"))
-    house.vectors.delete(start.collection, IdRanges.of(list(start.ids)[:1]))
+    house.vectors.delete(start.collection, [replace(start.rows, ids=IdRanges.of(list(start.ids)[:1]))])
     house.store.put(BUCKET, "인사/휴가.txt", "연차는 20일".encode())
     house.store.put(BUCKET, "new.txt", b"new")
     report = checker(house).check([(BUCKET, "")])

@@ -324,7 +324,7 @@ def test_rows_that_vanished_are_made_again_when_the_claim_is_suspect(house):
     ref = house.put("a/x.txt", "one\n\ntwo")
     house.work()
     name = house.record(ref).collection
-    house.vectors.delete(name, house.record(ref).ids)
+    house.vectors.delete(name, [house.record(ref).rows])
     house.observe("a/x.txt")
     house.ledger.claim("dead", 10, house.clock.now(), 1.0)
     house.later(2)
