@@ -90,7 +90,7 @@ class Collections:
         spec = ledger.add_collection(spec)
         if is_suspect:
             ledger.set_collection(spec.name, is_suspect=True)
-        elif not counts.is_marked:
+        if not vectors.mark(spec.name):
             vectors.put_mark(spec.name, ledger.mark)
             ledger.set_collection(spec.name, is_marked=True)
         return spec

@@ -109,6 +109,7 @@ class IntegrityMonitor:
         self._surplus: set[str] = set()
         self._noticed: dict[str, str] = {}
         self._is_scanned = False
+        self._judged: dict[str, int] = {}  # collections that the ledger does not know, with their rows
 
     @property
     def warnings(self) -> list[str]:
@@ -127,7 +128,11 @@ class IntegrityMonitor:
         with self._turn:
             self._is_scanned = self._is_scanned or is_scanned
             self._take_incidents()
-            return sum(self._safely(counts) for counts in self._parts.ledger.collections())
+            known = self._parts.ledger.collections()
+            marked = sum(self._safely(counts) for counts in known)
+            if self._is_scanned:
+                self._look_at_unknown({counts.spec.name for counts in known})
+            return marked
 
     def tick(self) -> int:
         """What has to be done between scans: incidents at once, and the progress of repairs. Cheap. As `look`."""
@@ -253,6 +258,34 @@ class IntegrityMonitor:
     def _records(self, name: str) -> Iterator[Record]:
         return (record for record in self._parts.ledger.records() if record.collection == name and record.ids)
 
+    def _look_at_unknown(self, known: set[str]) -> None:
+        """Collections of a ledger that was lost, into which nothing leads any more: what stands in them is nobody's.
+
+        (The real name behind an alias is looked at, too: its rows stand.)
+        """
+        vectors = self._parts.vectors
+        for name in vectors.collections():
+            try:
+                if name in known or not vectors.mark(name) or self._judged.get(name) == (rows := vectors.count(name)):
+                    continue
+                runs = {(row.object_id, row.run) for row in vectors.identities(name)} if rows else set()
+                self._delete_strangers(name, {each for each in runs if self._is_nobodys(*each)})
+                if all(self._stands(*each) or self._is_nobodys(*each) for each in runs):
+                    self._judged[name] = vectors.count(name)
+            except S3ToMilvusError as error:  # looked at again with the next scan
+                log.warning("collection.not_compared", collection=name, message=error.message)
+
+    def _is_nobodys(self, object_id: str, run: int) -> bool:
+        ref = self._parts.ledger.find(object_id)
+        if ref is None:
+            return True
+        status = self._parts.ledger.status(ref)
+        return status is not None and status.state not in _UNSETTLED and not self._stands(object_id, run)
+
+    def _stands(self, object_id: str, run: int) -> bool:
+        standing = self._parts.ledger.standing({object_id}).get(object_id)
+        return standing is not None and standing.run == run
+
     def _delete_strangers(self, name: str, strangers: set[tuple[str, int]]) -> int:
         """Rows of objects that neither the ledger nor, after a scan, the bucket knows. Returns of how many runs they
         stay, because they may be those of another service."""
@@ -261,7 +294,7 @@ class IntegrityMonitor:
             if (row.object_id, row.run) in strangers:
                 ids.setdefault((row.object_id, row.run), []).append(row.id)
         found = [RowSet(object_id, run, IdRanges.of(own)) for (object_id, run), own in ids.items()]
-        unknown = [each for each in found if self._parts.ledger.find(each.object_id) is None]
+        unknown = [each for each in found if self._is_nobodys(each.object_id, each.run)]
         doomed = [each for each in unknown if self._is_ours(name, each)]
         if doomed:
             self._parts.vectors.delete(name, doomed)

@@ -12,12 +12,12 @@ from s3_to_milvus.errors import Unavailable
 from s3_to_milvus.ports import UNCHANGED
 from tests.fault.simulation.world import World
 
-__all__ = ["MUTANTS"]
+__all__ = ["MUTANTS", "Mutant", "Proxy"]
 
 Mutant = Callable[[World], None]
 
 
-class _Proxy:
+class Proxy:
     """Everything of the inner port, but for what a mutant spoils."""
 
     def __init__(self, inner: Any) -> None:
@@ -27,7 +27,7 @@ class _Proxy:
         return getattr(self._inner, name)
 
 
-def _ledger(proxy: type[_Proxy]) -> Mutant:
+def _ledger(proxy: type[Proxy]) -> Mutant:
     def mutate(world: World) -> None:
         world.ledger_port = proxy(world.ledger)
 
@@ -82,17 +82,17 @@ def keep_rows_of_lost_attempts(world: World) -> None:
     world.make_resolver = _KeepOwn
 
 
-class _NoSuspicion(_Proxy):
+class _NoSuspicion(Proxy):
     def claim(self, *args: Any) -> list[Claim]:
         return [replace(claim, suspicion=Suspicion.NONE) for claim in self._inner.claim(*args)]
 
 
-class _NoGarbage(_Proxy):
+class _NoGarbage(Proxy):
     def claim(self, *args: Any) -> list[Claim]:
         return [replace(claim, garbage=()) for claim in self._inner.claim(*args)]
 
 
-class _NoFence(_Proxy):
+class _NoFence(Proxy):
     """Commits of claims that are lost are taken all the same."""
 
     def commit(self, commits: Sequence[Commit], now: float) -> list[bool]:
@@ -104,7 +104,7 @@ class _NoFence(_Proxy):
         return [True] * len(commits)
 
 
-class _AckLatest(_Proxy):
+class _AckLatest(Proxy):
     """Settling forgets what was observed meanwhile."""
 
     def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> Any:
@@ -115,7 +115,7 @@ class _AckLatest(_Proxy):
         return self._inner.settle(claims, now, recheck_s)
 
 
-class _DropWhileRunning(_Proxy):
+class _DropWhileRunning(Proxy):
     """An event that arrives while the object is being worked on is taken for a double."""
 
     def observe(self, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
@@ -123,7 +123,7 @@ class _DropWhileRunning(_Proxy):
         self._inner.observe(free, lane, now)
 
 
-class _SkipKnown(_Proxy):
+class _SkipKnown(Proxy):
     """An event for an object that is indexed already is taken for a double."""
 
     def observe(self, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
@@ -131,14 +131,14 @@ class _SkipKnown(_Proxy):
         self._inner.observe(new, lane, now)
 
 
-class _CleanRetry(_Proxy):
+class _CleanRetry(Proxy):
     """An insert whose end nobody knows counts as clean."""
 
     def retry(self, claim: Claim, failure: Failure, now: float, due: float, *, is_unclean: bool, **more: Any) -> Any:
         return self._inner.retry(claim, failure, now, due, is_unclean=False, **more)
 
 
-class _NoRecheck(_Proxy):
+class _NoRecheck(Proxy):
     """A taken-over object is never looked at again."""
 
     def settle(self, claims: Sequence[Claim], now: float, recheck_s: float) -> Any:
@@ -149,7 +149,7 @@ class _NoRecheck(_Proxy):
         return self._inner.settle(claims, now, recheck_s)
 
 
-class _NoLease(_Proxy):
+class _NoLease(Proxy):
     """A claim that is still being worked on can be taken by anybody."""
 
     def claim(self, owner: str, limit: int, now: float, lease_s: float) -> Any:
@@ -159,7 +159,7 @@ class _NoLease(_Proxy):
         return self._inner.claim(owner, limit, now, lease_s)
 
 
-class _SameRun(_Proxy):
+class _SameRun(Proxy):
     """Every attempt for an object carries the same run: neither fence nor clean-up can tell them apart."""
 
     def claim(self, *args: Any) -> list[Claim]:
@@ -167,7 +167,7 @@ class _SameRun(_Proxy):
         return [replace(claim, run=1) for claim in claims]
 
 
-class _DeleteAllOthers(_Proxy):
+class _DeleteAllOthers(Proxy):
     """Clean-up by filter takes every other run, later ones too."""
 
     def delete_other_runs(self, collection: str, object_id: str, keep_run: int, before_run: int) -> None:
@@ -179,7 +179,7 @@ def delete_later_runs(world: World) -> None:
     world.vectors_port = _DeleteAllOthers(world.vectors)
 
 
-class _ErrorIsAbsence(_Proxy):
+class _ErrorIsAbsence(Proxy):
     """A store that does not answer is taken for one that says: no such key."""
 
     def __init__(self, inner: Any, world: World) -> None:
@@ -199,7 +199,7 @@ def error_is_absence(world: World) -> None:
     world.store_port = _ErrorIsAbsence(world.store, world)
 
 
-class _TrustRecord(_Proxy):
+class _TrustRecord(Proxy):
     def get(self, ref: ObjectRef, unless: ObjectVersion | None = None) -> Any:
         if unless is not None and self._inner.version_of(ref) is not None:
             return UNCHANGED

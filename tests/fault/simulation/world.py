@@ -31,7 +31,7 @@ __all__ = ["BUCKET", "Chances", "World"]
 BUCKET = "bucket"
 _STORE = frozenset({"get"})
 _LEDGER = frozenset({"claim", "commit", "settle", "retry", "bury", "release"})
-_VECTORS = frozenset({"ensure", "insert", "delete", "delete_other_runs", "fetch"})
+_VECTORS = frozenset({"ensure", "insert", "sync", "delete", "delete_other_runs", "fetch"})
 _EMBEDDER = frozenset({"embed_documents"})
 _WRITTEN = frozenset({"after commit", "after insert", "after delete", "after delete_other_runs"})
 LEASE_S = 40.0
@@ -180,14 +180,7 @@ class World:
 
     def run(self, steps: int = 200) -> None:
         """A storm of ``steps`` steps."""
-        chances, draw = self.chances, self.random
-        actions = [
-            (chances.put, lambda: self.put(f"k{draw.randrange(self.keys)}")),
-            (chances.remove, lambda: self.remove(f"k{draw.randrange(self.keys)}")),
-            (chances.deliver, self.deliver),
-            (chances.crash, self.crash),
-            (chances.jump, lambda: self.clock.advance(LEASE_S * 1.5)),
-        ]
+        draw, actions = self.random, self.actions()
         for _ in range(steps):
             self.clock.advance(1.0)
             point = draw.random()
@@ -198,6 +191,17 @@ class World:
                     break
             else:
                 self.step(draw.choice(self.hosts))
+
+    def actions(self) -> list[tuple[float, Callable[[], object]]]:
+        """What may happen between two steps of the hosts, each with its chance."""
+        chances, draw = self.chances, self.random
+        return [
+            (chances.put, lambda: self.put(f"k{draw.randrange(self.keys)}")),
+            (chances.remove, lambda: self.remove(f"k{draw.randrange(self.keys)}")),
+            (chances.deliver, self.deliver),
+            (chances.crash, self.crash),
+            (chances.jump, lambda: self.clock.advance(LEASE_S * 1.5)),
+        ]
 
     def step(self, host: str) -> None:
         """Let a host go on; one that idles while nothing is due gets something to do."""
