@@ -1,5 +1,6 @@
 """The ledger's file: opening, migrating, sharing, failing."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from s3_to_milvus.adapters.ledger.sqlite import migrate as migrating
 from s3_to_milvus.adapters.ledger.sqlite import statements as sql
 from s3_to_milvus.adapters.ledger.sqlite.failures import translated
 from s3_to_milvus.domain.objects import Lane, ObjectRef
+from s3_to_milvus.domain.records import Commit, Garbage
+from s3_to_milvus.domain.rows import CollectionSpec, IdRanges
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import (
     ConfigError,
@@ -119,6 +122,74 @@ def test_runs_that_were_written_before_costs_were_are_read(opened: Opener, path:
         plain.execute(f"{old} WHERE run < (SELECT max(run) FROM runs)")
         plain.commit()
     assert [run.stats for run in reversed(desk.ledger.runs())] == [replace(STATS, usage=Usage()), STATS]
+
+
+def test_a_ledger_of_schema_3_learns_the_greatest_ids(opened: Opener, path: Path) -> None:
+    """Of what stands, per object and per collection; and it gets a mark."""
+    desk = Desk(opened())
+    for name in ("docs", "other", "empty"):
+        desk.ledger.add_collection(CollectionSpec(name, name, 8, "hash"))
+    ids = {A: [5, 6, 90, 12], B: [7], ObjectRef("docs", "c"): [2**60 + 3, 1], ObjectRef("docs", "none"): []}
+    for number, (ref, each) in enumerate(ids.items()):
+        desk.observe(ref)
+        claim = desk.take_one()
+        collection = ("docs", "docs", "other", "")[number]
+        record = replace(desk.record(claim), collection=collection, ids=IdRanges.of(each), chunk_count=len(each))
+        desk.ledger.commit([Commit(claim, record)], T)
+        desk.settle(claim)
+    before = desk.ledger.mark, list(desk.ledger.records())
+    desk.ledger.close()
+    make_schema_3(path)
+    ledger = opened()
+    assert {each.spec.name: each.last_id for each in ledger.collections()} == {
+        "docs": 90,
+        "other": 2**60 + 3,
+        "empty": 0,
+    }
+    assert not [each for each in ledger.collections() if each.is_marked or each.is_suspect]
+    with _plain(path) as plain:
+        found = plain.execute("SELECT key, last_id FROM objects ORDER BY last_id").fetchall()
+    assert found == [(b"none", 0), (B.key.encode(), 7), (A.key.encode(), 90), (b"c", 2**60 + 3)]
+    newest = [ledger.newest(name) for name in ("docs", "other", "empty")]
+    assert [record and record.ref for record in newest] == [A, ObjectRef("docs", "c"), None]
+    assert ledger.mark != before[0]
+    assert list(ledger.records()) == before[1]
+
+
+def make_schema_3(path: Path) -> None:
+    """What version 0.1.0 wrote."""
+    with _plain(path) as plain:
+        plain.execute("DROP TABLE identity")
+        plain.execute("DROP INDEX objects_newest")
+        plain.execute("ALTER TABLE objects DROP COLUMN last_id")
+        for column in ("last_id", "is_marked", "is_suspect"):
+            plain.execute(f"ALTER TABLE collections DROP COLUMN {column}")
+        plain.execute("DELETE FROM migrations WHERE number > 3")
+
+
+def test_garbage_of_version_0_1_0_has_no_run(opened: Opener, path: Path) -> None:
+    desk = Desk(opened())
+    first = desk.index(A)
+    desk.observe(A)
+    second = desk.commit(desk.take_one(), etag="v2")
+    with _plain(path) as plain:
+        written = json.dumps([["docs", [list(each) for each in first.ids.ranges]]])
+        plain.execute("UPDATE objects SET garbage = ?", (written,))
+    heir = desk.take_one(T + 100)
+    assert heir.garbage == (Garbage("docs", first.ids, 0),)
+    desk.commit(heir, now=T + 100)
+    wanted = (Garbage("docs", first.ids, 0), Garbage("docs", second.ids, second.run))
+    assert desk.take_one(T + 200).garbage == wanted
+
+
+def test_two_files_have_two_marks(tmp_path: Path) -> None:
+    marks = set()
+    for name in ("a", "b"):
+        for _ in range(2):
+            ledger = SqliteLedger(SqliteLedger.Options(), tmp_path / name)
+            marks.add(ledger.mark)
+            ledger.close()
+    assert len(marks) == 2
 
 
 def test_a_migration_that_fails_changes_nothing(opened: Opener, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

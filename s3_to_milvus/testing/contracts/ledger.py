@@ -16,12 +16,15 @@ from s3_to_milvus.testing.contracts.ledger_memory import LedgerMemoryContract
 from s3_to_milvus.testing.contracts.ledger_queue import LedgerQueueContract
 from s3_to_milvus.testing.contracts.ledger_shelves import LedgerShelvesContract
 from s3_to_milvus.testing.contracts.ledger_tools import LEASE_S, RECHECK_S, A, Desk, T
+from s3_to_milvus.testing.contracts.ledger_truth import LedgerTruthContract
 from s3_to_milvus.testing.contracts.ledger_walk import Walk
 
 __all__ = ["LedgerContract"]
 
 
-class LedgerContract(LedgerQueueContract, LedgerMemoryContract, LedgerShelvesContract, LedgerDoorsContract):
+class LedgerContract(
+    LedgerQueueContract, LedgerMemoryContract, LedgerShelvesContract, LedgerDoorsContract, LedgerTruthContract
+):
     """Inherit it and provide the fixtures ``ledger`` (empty, closed afterwards) and, if durable, ``reopen``."""
 
     @pytest.mark.parametrize("seed", range(12))

@@ -43,7 +43,8 @@ class Walk:
             *(self.commit,) * 5,
             *(self.settle,) * 5,
             *(self.retry, self.bury, self.release, self.heartbeat) * 2,
-            *(self.requeue, self.note, self.deliver, self.sleep, self.expire),
+            *(self.requeue, self.note, self.deliver, self.sleep, self.expire, self.suspect),
+            *(self.suspect, self.say),
         ]
         for _ in range(steps):
             self.now += self.random.choice((0.25, 1.0, 1.0, 20.0))
@@ -82,6 +83,15 @@ class Walk:
         """Some, or all that failed."""
         refs = self.random.choice((None, self.random.sample(self.refs, 2)))
         self.both("requeue", refs, self.now)
+
+    def suspect(self) -> None:
+        """Some, whatever they do."""
+        self.both("suspect", self.random.sample(self.refs, 2), self.now)
+
+    def say(self) -> None:
+        """Something of the collection."""
+        flags = {name: self.random.choice((None, True, False)) for name in ("is_marked", "is_suspect")}
+        self.both("set_collection", "docs", after_id=self.random.randrange(9_000), **flags)
 
     def claim(self) -> None:
         """The same objects in the same order, with the same story."""
@@ -172,10 +182,11 @@ class Walk:
         self.both("counts", "bucket0", "키/")
         self.both("freshness")
         self.both("collections")
+        self.both("newest", "docs")
         assert _from_0(self.real.runs(None, 200)) == _from_0(self.model.runs(None, 200)), self.told()
         assert list(self.real.records()) == list(self.model.records()), self.told()
         assert self.real.outbox(self.now, 200) == self.model.outbox(self.now, 200), self.told()
-        del self.trace[-6:]
+        del self.trace[-7:]
 
 
 def _from_0(runs: list[Run]) -> list[Run]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from s3_to_milvus.domain import limits
 from s3_to_milvus.domain.objects import object_id_of
-from s3_to_milvus.domain.rows import CollectionSpec, IdRanges, Row, RowSet, StoredRow
+from s3_to_milvus.domain.rows import CollectionSpec, Row
 from s3_to_milvus.errors import Rejected, SchemaMismatch
 from s3_to_milvus.ports import VectorStore
+from s3_to_milvus.testing.contracts.vector_tools import DIM, all_rows, make_row, make_vector, rows_of
+from s3_to_milvus.testing.contracts.vector_truth import VectorTruthContract
 
 __all__ = ["DIM", "VectorStoreContract", "all_rows", "make_row", "make_vector", "rows_of"]
 
-DIM = 8
 NASTY = [
     '그는 "안녕" 하고 \\ 말했다',
     'x" or file_name != "',
@@ -29,46 +30,8 @@ NASTY = [
 ]
 
 
-def make_vector(*head: float, dim: int = DIM) -> NDArray[np.float32]:
-    """The given values, then zeros."""
-    vector = np.zeros(dim, dtype=np.float32)
-    vector[: len(head)] = head
-    return vector
-
-
-def make_row(key: str, run: int = 1, number: int = 0, text: str = "", vector: NDArray[np.float32] | None = None) -> Row:
-    """A row of the object with this key in the bucket ``bucket``."""
-    return Row(
-        vector=make_vector(float(number)) if vector is None else vector,
-        text=text or f"{key} {run} {number}",
-        file_name=key.rpartition("/")[2],
-        file_date="2026-11-23",
-        object_id=object_id_of("bucket", key),
-        run=run,
-        chunk_no=number,
-        bucket="bucket",
-        file_key=key,
-        page=number + 1,
-        meta={"heading": ["장", key], "number": number},
-    )
-
-
-def rows_of(key: str, run: int, ids: Iterable[int]) -> RowSet:
-    """The rows with these ids, of this run of the object with this key in the bucket ``bucket``."""
-    return RowSet(object_id_of("bucket", key), run, IdRanges.of(ids))
-
-
-def all_rows(store: VectorStore, collection: str) -> list[StoredRow]:
-    """Every row of a collection, whosever it is."""
-    owners: dict[tuple[str, int], list[int]] = {}
-    for row in store.identities(collection):
-        owners.setdefault((row.object_id, row.run), []).append(row.id)
-    wanted = [RowSet(object_id, run, IdRanges.of(ids)) for (object_id, run), ids in owners.items()]
-    return [row for each in wanted for row in store.fetch(collection, each)]
-
-
-class VectorStoreContract:
-    """Inherit it and provide the fixture ``store``.
+class VectorStoreContract(VectorTruthContract):
+    """Inherit it and provide the fixtures ``store`` and ``reopen``.
 
     ``patience_s``: how long a search may take to see what was written (0: at once); reads by id never may.
     ``many_rows``: how many rows `identities` is tried with. Collections get fresh names.
@@ -76,19 +39,6 @@ class VectorStoreContract:
 
     patience_s = 0.0
     many_rows = 21_000
-
-    @pytest.fixture
-    def store(self) -> VectorStore:
-        """A store to write to."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def spec(self, store: VectorStore) -> Iterator[CollectionSpec]:
-        """A collection that is there, and dropped afterwards."""
-        spec = CollectionSpec(f"contract_{time.time_ns()}", '인사 규정 "폴더"', DIM, "embedder-1")
-        store.ensure(spec)
-        yield spec
-        store.drop(spec.name)
 
     def soon(self, condition: Callable[[], bool]) -> bool:
         """True once the condition holds, within ``patience_s``."""

@@ -78,7 +78,7 @@ class MemoryWork:
         is_early = self.suspicion is Suspicion.RECHECK and self.due is not None and self.due > now
         is_known = self.suspicion is Suspicion.TAKEOVER
         self.suspicion = Suspicion.TAKEOVER if is_known or self.run or is_early else Suspicion.RECHECK
-        if self.is_settled:
+        if self.is_settled and not self.run:
             self.generation += 1
             self.lane, self.dirty_since, self.due, self.is_settled = Lane.BACKFILL, now, now, False
             self.attempts = self.deaths = 0

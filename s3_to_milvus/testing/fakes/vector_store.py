@@ -185,7 +185,8 @@ class MemoryVectorStore:
 
     def put_mark(self, collection: str, mark: str) -> None:
         """See `ports.VectorStore`."""
-        self._marks[collection] = mark
+        if collection in self._rows:
+            self._marks[collection] = mark
 
     def incidents(self) -> list[Incident]:
         """See `ports.VectorStore`."""

@@ -64,15 +64,17 @@ def _suspect(txn: Transaction, ref: ObjectRef, now: float) -> bool:
     row = txn.execute(sql.FIND_OBJECT, (ref.bucket, sort_key(ref.key))).fetchone()
     if row is None:
         return False
-    oid, generation, outcome, has_work, *work = row
+    oid, generation, outcome, has_work, run, due, is_settled, error_code = row
     values = {"oid": oid, "lane": LANE_NUMBERS[Lane.BACKFILL], "now": now}
     if not has_work:
         txn.execute(sql.NEW_SUSPECT, values | {"generation": generation + 1})
         txn.move(ref.bucket, outcome, "waiting")
         return True
-    txn.execute(sql.SUSPECT, values)
-    if work[2]:
-        txn.move(ref.bucket, place_of(outcome, has_work, work), "waiting")
+    if not is_settled or run is not None:
+        txn.execute(sql.SUSPECT, values)
+        return True
+    txn.execute(sql.SUSPECT_SETTLED, values)
+    txn.move(ref.bucket, place_of(outcome, has_work, (run, due, is_settled, error_code)), "waiting")
     return True
 
 

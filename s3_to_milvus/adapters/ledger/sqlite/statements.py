@@ -32,6 +32,7 @@ __all__ = [
     "RESOLVED",
     "SETTLE_OBJECT",
     "SUSPECT",
+    "SUSPECT_SETTLED",
     "WORK_DONE",
     "WRITE_RECORD",
 ]
@@ -69,15 +70,17 @@ WHERE w.lane = ? AND w.due <= ? ORDER BY w.due, w.oid LIMIT ?"""  # noqa: S608 -
 
 LAST_RUN = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'runs'), 0)"
 
-# Only what waits for nothing becomes due by it; a claim that is in work ends as if it had taken over.
+# Only what waits for nothing becomes due by it; a claim that is in work keeps its lease, and ends as if it had taken
+# over.
 NEW_SUSPECT = """INSERT INTO work (oid, lane, due, generation, dirty_since, suspicion)
 VALUES (:oid, :lane, :now, :generation, :now, 2)"""
 
-SUSPECT = """UPDATE work SET lane = iif(is_settled, :lane, lane), dirty_since = iif(is_settled, :now, dirty_since),
-  due = iif(is_settled, :now, due), attempts = iif(is_settled, 0, attempts), deaths = iif(is_settled, 0, deaths),
-  error_code = iif(is_settled, '', error_code), error = iif(is_settled, '', error),
-  suspicion = CASE WHEN suspicion = 1 OR run IS NOT NULL OR (suspicion = 2 AND due > :now) THEN 1 ELSE 2 END,
-  generation = generation + is_settled, is_settled = 0 WHERE oid = :oid"""
+SUSPECT = """UPDATE work SET suspicion = CASE WHEN suspicion = 1 OR run IS NOT NULL OR (suspicion = 2 AND due > :now)
+  THEN 1 ELSE 2 END WHERE oid = :oid"""
+
+SUSPECT_SETTLED = """UPDATE work SET suspicion = iif(suspicion = 1 OR (suspicion = 2 AND due > :now), 1, 2),
+  lane = :lane, dirty_since = :now, due = :now, attempts = 0, deaths = 0, error_code = '', error = '',
+  generation = generation + 1, is_settled = 0 WHERE oid = :oid"""
 
 RAISE_RUNS = "UPDATE sqlite_sequence SET seq = :least WHERE name = 'runs' AND seq < :least"
 

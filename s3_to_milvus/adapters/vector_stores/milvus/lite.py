@@ -166,7 +166,8 @@ class LiteDatabase:
 
     def raise_ids(self, collection: str, after_id: int) -> None:
         """To be called with the gate held: ids that are given from now on are greater."""
-        _keep_ids_unique(self._engines[collection], after_id)
+        if engine := self._engines.get(collection):
+            _raise_ids(engine, after_id)
 
     def mend_indexes(self, collection: str) -> None:
         """Drop the index files of a collection that could not be loaded; loading builds them anew."""
@@ -339,8 +340,11 @@ def _keep_ids_unique(engine: Any, after_id: int) -> None:
     """Lite gives ids from a counter that starts anew at the log's sequence number when it is opened, and a refused
     insert moves only the ids: after the next start it would give ids a second time. So the two are kept in step."""
     highest = max((max(segment.pks) for segment in engine._segments_snapshot() if segment.pks), default=0)
-    highest = max(highest, after_id, max(engine._memtable._pk_index, default=0))
-    engine._next_auto_id = max(engine._next_auto_id, highest + 1)
+    _raise_ids(engine, max(highest, after_id, max(engine._memtable._pk_index, default=0)))
+
+
+def _raise_ids(engine: Any, after_id: int) -> None:
+    engine._next_auto_id = max(engine._next_auto_id, after_id + 1)
     engine._next_seq = max(engine._next_seq, engine._next_auto_id)
 
 

@@ -112,6 +112,9 @@ class MilvusVectorStore:
         options = self._options
         params = {"nlist": _NLIST_LITE if self._is_lite else _NLIST} if options.index_type.startswith("IVF") else {}
         self._ensure(spec, schema.VectorIndex(options.index_type, options.metric_type, params | options.index_params))
+        if self._is_lite:
+            with self._connection.gate():
+                self._connection.lite.raise_ids(spec.name, after_id)
 
     def _ensure(self, spec: CollectionSpec, index: schema.VectorIndex) -> None:
         if self._specs.get(spec.name) == spec and spec.name in self._metrics:
@@ -353,6 +356,7 @@ class MilvusVectorStore:
             lite.failed(collection)
             raise
         lite.wrote(collection, rows=len(ids))
+        self._last_ids[collection] = max(ids[-1], self._last_ids.get(collection, 0))
         return ids
 
     def _delete_own(
