@@ -208,6 +208,8 @@ class IntegrityMonitor:
 
     def _end_repair(self, name: str) -> None:
         repair = self._repairs.get(name)
+        if repair is not None:
+            self._follow(repair)
         if repair is not None and not repair.left:
             del self._repairs[name]
             log.warning("collection.repaired", collection=name, objects=repair.total)

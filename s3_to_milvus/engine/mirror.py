@@ -192,6 +192,7 @@ class Mirror:
         self.wait([source], tick)
         self.compare(is_scanned=True)
         self.wait([source], tick)
+        self.tick()
 
     def wait(
         self,

@@ -1,12 +1,18 @@
-"""The simulation with disasters: either store is lost, put back from an older copy, or loses what was not synced.
+"""``python -m tests.fault.simulation.disasters FIRST LAST``: the simulation with disasters.
 
-The hosts die with it, as the service does. What heals is what a service does by itself, at its start and with every scan.
+Either store is lost, put back from an older copy, or loses what was not synced. The hosts die with it, as the service
+does. What heals is what a service does by itself, at its start and with every scan.
 """
 
 import pickle
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import structlog
 
 from s3_to_milvus.engine.integrity import IntegrityMonitor
 from s3_to_milvus.engine.scan import Scanner
@@ -44,8 +50,10 @@ class DisasterWorld(World):
         """Somebody copies both stores, one right after the other."""
         self.copies.append((self.vectors.copy(), _state_of(self.ledger)))
 
-    def put_back(self, state: bytes) -> None:
-        """The ledger becomes what a copy holds."""
+    def put_back(self, state: bytes, vectors: StoreCopy | None = None) -> None:
+        """The ledger, and the vector store where it is given, become what a copy holds."""
+        if vectors is not None:
+            self.vectors.put_back(vectors)
         vars(self.ledger).update(pickle.loads(state))
 
     def disaster(self) -> None:
@@ -61,7 +69,7 @@ class DisasterWorld(World):
             "ledger lost": lambda: self.put_back(nothing[1]),
             "older vectors": lambda: self.vectors.put_back(vectors),
             "older ledger": lambda: self.put_back(ledger),
-            "older pair": lambda: (self.vectors.put_back(vectors), self.put_back(ledger)),
+            "older pair": lambda: self.put_back(ledger, vectors),
         }
         name = draw.choice(sorted(kinds))
         for host in (*self.hosts, KEEPER):
@@ -165,3 +173,23 @@ def endure(seed: int, mutate: Callable[[World], None] = lambda world: None) -> D
     world.run()
     world.calm_down()
     return world
+
+
+def main(arguments: list[str]) -> int:
+    """Run these seeds; print each that fails, and a summary. Exit code 1 when a seed failed."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    first, last = int(arguments[0]), int(arguments[1])
+    started, failed, befell = time.monotonic(), 0, Counter[str]()
+    for seed in range(first, last):
+        world = endure(seed)
+        befell.update(world.disasters)
+        if problems := world.problems():
+            failed += 1
+            print(f"seed {seed}: {world.disasters} {'; '.join(problems[:3])}")
+    told = ", ".join(f"{count} × {name}" for name, count in sorted(befell.items()))
+    print(f"{last - first} schedules, {told}, {failed} failed, {(last - first) / (time.monotonic() - started):.0f}/s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

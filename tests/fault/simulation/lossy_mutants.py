@@ -8,7 +8,7 @@ from s3_to_milvus.engine.integrity import IntegrityMonitor
 from tests.fault.simulation.mutants import Mutant, Proxy
 from tests.fault.simulation.world import World
 
-__all__ = ["LOSSY_MUTANTS"]
+__all__ = ["LOSSY_MUTANTS", "delete_by_id", "read_by_id"]
 
 
 def _vectors(proxy: type[Proxy]) -> Mutant:
@@ -154,9 +154,10 @@ def _looking(proxy: type[_World]) -> Mutant:
     return mutate
 
 
+delete_by_id, read_by_id = _vectors(_DeleteById), _vectors(_FetchById)
+"""Both with ids that are given twice. What compares the stores heals what they do: a story of its own finds them."""
+
 LOSSY_MUTANTS: dict[str, Mutant] = {
-    "delete by id alone, and ids are given twice": _vectors(_DeleteById),
-    "read back by id alone, and ids are given twice": _vectors(_FetchById),
     "commit before the log is on the disk": _vectors(_NoSync),
     "rows are not counted": _looking(_NoCount),
     "newer rows are not looked for": _vectors(_NoNewer),
