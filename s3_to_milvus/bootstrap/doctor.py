@@ -10,8 +10,9 @@ from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.chosen import Chosen
 from s3_to_milvus.bootstrap.datalock import owner_of
 from s3_to_milvus.bootstrap.sources import ANY_BUCKET, Address, entry_for, parse_address
-from s3_to_milvus.errors import S3ToMilvusError, UnsupportedFormat
-from s3_to_milvus.ports import Ledger
+from s3_to_milvus.engine.integrity import inspect
+from s3_to_milvus.errors import S3ToMilvusError, TransientError, UnsupportedFormat
+from s3_to_milvus.ports import CollectionCounts, Ledger, VectorStore
 from s3_to_milvus.settings import Settings
 
 __all__ = ["Finding", "doctor"]
@@ -52,6 +53,7 @@ def _look(settings: Settings, chosen: Chosen) -> Iterator[Finding]:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         yield _try("vector store", lambda: _vectors(chosen))
         yield _try("ledger", lambda: _ledger(chosen))
+        yield _try("collections", lambda: _collections(chosen))
     yield _try("embedder", lambda: chosen.embedder().check())
     parsers = chosen.parsers()  # before the first child starts: it loads them while it still may
     yield _isolation(chosen)
@@ -98,6 +100,31 @@ def _ledger(chosen: Chosen) -> str:
         return ledger.check()
     finally:
         ledger.close()
+
+
+def _collections(chosen: Chosen) -> str:
+    """Opens every collection that the ledger knows, and compares it as a scan does."""
+    vectors, ledger = chosen.vectors(), chosen.ledger()
+    try:
+        known = ledger.collections()
+        found = [_state_of(vectors, ledger, each) for each in known]
+        wrong = [f"{incident.collection}: {incident.what}" for incident in vectors.incidents()]
+        wrong += [each for each in found if each]
+    finally:
+        vectors.close()
+        ledger.close()
+    if wrong:
+        raise TransientError("; ".join(wrong), hint="It is made good by the next scan of the service, or by a sync.")
+    return f"{len(known)} opened, with what the ledger says"
+
+
+def _state_of(vectors: VectorStore, ledger: Ledger, counts: CollectionCounts) -> str:
+    """What is wrong with a collection; empty: nothing."""
+    try:
+        difference = inspect(vectors, ledger, counts)
+    except S3ToMilvusError as error:
+        return f"{counts.spec.label}: {error.message}"
+    return f"{counts.spec.label}: {difference.what}" if difference else ""
 
 
 def _events(chosen: Chosen, kind: str) -> str:

@@ -86,7 +86,7 @@ class Collections:
         known = next((each for each in ledger.collections() if each.spec.name == spec.name), None)
         counts = known or CollectionCounts(spec, 0, 0)
         vectors.ensure(spec, counts.last_id)
-        is_suspect = counts.is_suspect or inspect(self._parts, counts) is not None
+        is_suspect = counts.is_suspect or inspect(vectors, ledger, counts) is not None
         spec = ledger.add_collection(spec)
         if is_suspect:
             ledger.set_collection(spec.name, is_suspect=True)

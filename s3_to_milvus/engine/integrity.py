@@ -18,7 +18,7 @@ from s3_to_milvus.domain.rows import IdRanges, RowSet
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import ConfigError, S3ToMilvusError
-from s3_to_milvus.ports import CollectionCounts
+from s3_to_milvus.ports import CollectionCounts, Ledger, VectorStore
 
 __all__ = ["Difference", "IntegrityMonitor", "inspect"]
 
@@ -36,12 +36,12 @@ class Difference:
     is_foreign: bool = False
 
 
-def inspect(parts: Parts, counts: CollectionCounts) -> Difference | None:
+def inspect(vectors: VectorStore, ledger: Ledger, counts: CollectionCounts) -> Difference | None:
     """The cheap look at one collection; None: nothing speaks against it.
 
     To be done before this process writes into it: its first row would hide what is missing.
     """
-    vectors, ledger, name = parts.vectors, parts.ledger, counts.spec.name
+    name = counts.spec.name
     mark = vectors.mark(name)
     if mark and mark != ledger.mark:
         return Difference("another ledger has written into it", is_foreign=True)
@@ -178,7 +178,7 @@ class IntegrityMonitor:
     def _look_at(self, counts: CollectionCounts) -> int:
         name = counts.spec.name
         incident = self._noticed.pop(name, "")
-        difference = inspect(self._parts, counts)
+        difference = inspect(self._parts.vectors, self._parts.ledger, counts)
         if difference is not None and difference.is_foreign and name in self._owned:
             raise ConfigError(
                 f"Another s3-to-milvus has written into the collection {name}.",

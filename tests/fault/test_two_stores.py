@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from s3_to_milvus.bootstrap.doctor import doctor
 from s3_to_milvus.engine.service import Service
+from s3_to_milvus.settings import load
 from s3_to_milvus.testing.fakes.journal import MemoryJournal
 from tests.support.application import until
 from tests.support.line import Line, line_over
@@ -180,3 +182,16 @@ def test_a_collection_that_cannot_be_opened_is_made_anew_and_the_others_answer(t
         assert found(line, "uniq3")
         line.expect_equal()
     assert [path.name.partition("-")[0] for path in (tmp_path / "data/milvus.db/damaged").iterdir()] == ["team"]
+
+
+def test_the_doctor_opens_every_collection(tmp_path: Path, docs: Path) -> None:
+    index(tmp_path, docs)
+    settings = load({"data_dir": tmp_path / "data", "embedder.kind": "hash"}, environ={}, folder=tmp_path)
+    found = {each.name: each for each in doctor(settings)}
+    assert found["collections"].is_ok, found["collections"]
+    assert found["collections"].message.startswith("2 opened")
+    one_collection_lost(tmp_path / "data", tmp_path)
+    found = {each.name: each for each in doctor(settings)}
+    assert not found["collections"].is_ok
+    assert found["collections"].message == "team: it was removed or made anew"
+    assert found["vector store"].is_ok

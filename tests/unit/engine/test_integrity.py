@@ -38,7 +38,7 @@ def counts(house, name=""):
 
 
 def difference(house):
-    found = inspect(house.parts, counts(house))
+    found = inspect(house.vectors, house.ledger, counts(house))
     return found and found.what
 
 
