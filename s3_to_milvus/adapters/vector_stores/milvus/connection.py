@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from s3_to_milvus.adapters.vector_stores.milvus.address import Address, lite_path_of
-from s3_to_milvus.adapters.vector_stores.milvus.errors import translate
+from s3_to_milvus.adapters.vector_stores.milvus.errors import translate, translated
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors, load_pymilvus
 from s3_to_milvus.errors import ConfigError, FatalError, Unavailable
 
@@ -23,8 +23,11 @@ class Connection:
     ``once`` is to be given to every call: the deadline, and no waiting for a rate limit to end.
     """
 
-    def __init__(self, address: Address, timeout_s: float, on_reopened: Callable[[], None] = lambda: None) -> None:
-        """``on_reopened`` is called, with the gate held, once Lite opened other files than those that it had open."""
+    def __init__(
+        self, address: Address, timeout_s: float, on_gone: Callable[[str | None], None] = lambda _: None
+    ) -> None:
+        """``on_gone`` is called, with the gate held, with the name of a collection that is not open in Lite (any more);
+        None: all of them."""
         address.verify()
         self.path = lite_path_of(address.uri)
         self._address = address
@@ -33,7 +36,8 @@ class Connection:
         self._opening = threading.Lock()
         self._client: Any = None
         self._is_closed = False
-        self._on_reopened = on_reopened
+        self._on_gone = on_gone
+        self._opening_of_client = 0
         self.lite: Any = None
 
     @property
@@ -42,9 +46,10 @@ class Connection:
         return self._address.name
 
     @contextmanager
-    def gate(self) -> Iterator[Any]:
-        """The client; with Lite, everybody else waits until it is given back."""
-        client = self._client or self._open()
+    def gate(self, collection: str = "") -> Iterator[Any]:
+        """The client; with Lite, everybody else waits until it is given back. ``collection``: what it is wanted for."""
+        with translated(f"opening {self.name}"):
+            client = self._client or self._open()
         lite = self.lite
         if lite is None:
             yield client
@@ -52,15 +57,31 @@ class Connection:
         with lite.gate():
             if self._is_closed:
                 raise Unavailable("The vector store is closed.")
-            if lite.is_lost:
-                self._reopen()
+            with translated(f"opening {self.name}"):
+                self._notice(lite, collection)
             yield self._client
 
-    def _reopen(self) -> None:
-        self._client.close()
-        self.lite.reopen()
-        self._client = self._connect(self.lite.uri)
-        self._on_reopened()
+    def _notice(self, lite: Any, collection: str) -> None:
+        """Whether what was open still is there."""
+        if lite.is_lost:
+            lite.reopen()
+        if self._opening_of_client != lite.openings:
+            self._client.close()
+            self._client = self._connect(lite.uri)
+            self._opening_of_client = lite.openings
+            self._on_gone(None)
+        if collection and lite.is_gone(collection):
+            self._on_gone(collection)
+
+    def has(self, client: Any, collection: str) -> bool:
+        """Whether it is there. Through pymilvus, Lite would open it, which a damaged one can't bear."""
+        if self.lite is not None:
+            return bool(self.lite.has(collection))
+        return bool(client.has_collection(collection, **self.once))
+
+    def names(self, client: Any) -> list[str]:
+        """Of all collections. (Through pymilvus, Lite would open each.)"""
+        return list(self.lite.names() if self.lite is not None else client.list_collections(**self.once))
 
     @contextmanager
     def undisturbed(self, collection: str) -> Iterator[None]:
@@ -106,7 +127,7 @@ class Connection:
         except BaseException:
             release(lite)
             raise
-        self.lite = lite
+        self.lite, self._opening_of_client = lite, lite.openings
         return client
 
     def _connect(self, uri: str) -> Any:

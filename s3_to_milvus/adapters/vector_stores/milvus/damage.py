@@ -4,16 +4,15 @@ Lite takes a collection without its manifest for a new one and removes the files
 """
 
 import importlib
-import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_pyarrow
 
-__all__ = ["damage_of", "is_empty", "put_aside"]
+__all__ = ["damage_of", "files_of", "is_empty", "put_aside"]
 
 _DAMAGED = "damaged"  # beside Lite's own "collections"
 _MANIFESTS = ("manifest.json", "manifest.json.prev")
@@ -24,12 +23,12 @@ def damage_of(folder: Path, *, is_thorough: bool = False) -> str:
 
     What the system refuses for want of memory, files or rights is no damage: it raises `OSError`.
     """
-    if not _json_of(folder / "schema.json"):
+    if not _is_schema(folder / "schema.json"):
         return "schema.json is missing or unreadable"
     manifests = [folder / name for name in _MANIFESTS if (folder / name).exists()]
     if not manifests:
         return "manifest.json is missing" if _has_data(folder) else ""
-    manifest = next((found for path in manifests if (found := _json_of(path))), None)
+    manifest = next((found for path in manifests if (found := files_of(path)) is not None), None)
     if manifest is None:
         return "manifest.json is unreadable"
     return next(_broken_files(folder, manifest, is_thorough), "")
@@ -55,26 +54,39 @@ def _has_data(folder: Path) -> bool:
     return any(folder.glob("partitions/*/data/*.parquet"))
 
 
-def _json_of(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+def _is_schema(path: Path) -> bool:
+    """Whether Lite can read it."""
+    persistence: Any = importlib.import_module("milvus_lite.schema.persistence")
+    return _read(lambda: persistence.load_schema(str(path))) is not None
+
+
+def files_of(path: Path) -> list[tuple[str, str]] | None:
+    """The files that a manifest names, each with its partition; None where Lite can't read it."""
+    manifest: Any = importlib.import_module("milvus_lite.storage.manifest")
+    found = _read(lambda: manifest.Manifest._load_path(str(path.parent), str(path)))
+    if found is None:
         return None
-    return found if isinstance(found, dict) else None
+    parts = (found.get_all_data_files(), found.get_all_delta_files())
+    return [(name, rel) for part in parts for name, files in part.items() for rel in files]
 
 
-def _broken_files(folder: Path, manifest: dict[str, Any], is_thorough: bool) -> Iterator[str]:
-    partitions = manifest.get("partitions")
-    if not isinstance(partitions, dict):
-        yield "manifest.json is unreadable"
-        return
-    for name, contents in partitions.items():
-        for rel in [*contents.get("data_files", []), *contents.get("delta_files", [])]:
-            path = folder / "partitions" / name / rel
-            if not path.exists():
-                yield f"{rel} is missing"
-            elif not _is_readable(path, is_thorough):
-                yield f"{rel} is damaged"
+def _read(read: Callable[[], Any]) -> Any:
+    """None: what is there makes no sense. Raises `OSError` where the system refuses."""
+    from milvus_lite.exceptions import MilvusLiteError
+
+    try:
+        return read()
+    except (FileNotFoundError, MilvusLiteError, LookupError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _broken_files(folder: Path, files: list[tuple[str, str]], is_thorough: bool) -> Iterator[str]:
+    for partition, rel in files:
+        path = folder / "partitions" / partition / rel
+        if not path.exists():
+            yield f"{rel} is missing"
+        elif not _is_readable(path, is_thorough):
+            yield f"{rel} is damaged"
 
 
 def _is_readable(path: Path, is_thorough: bool) -> bool:

@@ -30,6 +30,7 @@ class Embedded:
         lite = load_lite()
         tune()
         self.db: Any = lite.MilvusLite(str(path))
+        self.lock_inode = os.fstat(self.db._lock_fd).st_ino
         try:
             self._server, self.uri = _serve(self.db, path / "socket")
         except BaseException:

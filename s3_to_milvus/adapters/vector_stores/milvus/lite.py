@@ -4,7 +4,6 @@ And as a careful one: its logs come to the disk, and what happened to its files 
 """
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -19,12 +18,13 @@ from s3_to_milvus.adapters.vector_stores.milvus import compaction
 from s3_to_milvus.adapters.vector_stores.milvus.damage import damage_of
 from s3_to_milvus.adapters.vector_stores.milvus.embedded import Embedded
 from s3_to_milvus.adapters.vector_stores.milvus.flushing import flush
+from s3_to_milvus.adapters.vector_stores.milvus.holding import Held, exclusive, in_use, inode_of
 from s3_to_milvus.adapters.vector_stores.milvus.listing import count_after, identities, owners
-from s3_to_milvus.adapters.vector_stores.milvus.logs import LogSync, sync_files, take_torn
+from s3_to_milvus.adapters.vector_stores.milvus.logs import LogSync, is_torn, sync_files, take_torn
 from s3_to_milvus.adapters.vector_stores.milvus.repair import remove_indexes, repair, set_aside
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import trim_memory
 from s3_to_milvus.domain.rows import RowIdentity
-from s3_to_milvus.errors import DataInUse
+from s3_to_milvus.errors import Unavailable
 from s3_to_milvus.ports import Incident
 
 __all__ = ["LiteDatabase", "acquire", "release"]
@@ -38,6 +38,7 @@ _FLUSH_ROWS_SEARCHED = 500
 _FLUSH_DELETES = 2_000
 _RETRY_COMPACTION_S = 60.0
 _MARK = "s3-to-milvus.mark"  # a file in the folder of a collection
+_REMOVED = "its files were removed while the service ran"
 _guard = threading.Lock()
 _open: dict[Path, "LiteDatabase"] = {}
 
@@ -93,15 +94,17 @@ class LiteDatabase:
         self._housekeeping = threading.Lock()
         self._pending: dict[str, _Pending] = {}
         self._engines: dict[str, Any] = {}
-        self._inodes: dict[str, int] = {}
+        self._held = Held()
         self._incidents: list[Incident] = []
         self._logs = LogSync(self._lock)
         self._compact_after = 0.0
+        self._embedded: Any = None
+        self.openings = 0  # how often files were opened: a client belongs to one opening
         self._open()
 
     def _open(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        with _exclusive(self.path):
+        with exclusive(self.path):
             lines, incidents = repair(self.path)
         for line in lines:
             log.warning("milvus_lite.repaired", path=str(self.path), what=line)
@@ -110,11 +113,11 @@ class LiteDatabase:
             self._embedded = Embedded(self.path)
         except Exception as exc:
             if type(exc).__name__ == "DataDirLockedError":
-                raise _in_use(self.path) from exc
+                raise in_use(self.path) from exc
             raise
         self.uri = self._embedded.uri
-        self._lock_inode = os.fstat(self._embedded.db._lock_fd).st_ino
         sync_files(self.path, self.path.parent)
+        self.openings += 1
 
     @contextmanager
     def gate(self) -> Iterator[None]:
@@ -125,17 +128,33 @@ class LiteDatabase:
     @property
     def is_lost(self) -> bool:
         """True when the files of this database were removed or replaced while it was open."""
-        return _inode(self.path / "LOCK") != self._lock_inode
+        return self._embedded is None or inode_of(self.path / "LOCK") != self._embedded.lock_inode
 
     def reopen(self) -> None:
         """To be called with the gate held: leave the files that are gone, and open what lies there now."""
-        self._note(Incident(name, "its files were removed while the service ran") for name in self._engines or ("",))
-        with contextlib.suppress(OSError):
-            self._embedded.close()
-        for names in (self._engines, self._pending, self._inodes):
-            names.clear()
+        if self._embedded is not None:
+            self._note(Incident(name, _REMOVED) for name in self._engines or ("",))
+            embedded, self._embedded = self._embedded, None
+            with contextlib.suppress(OSError):
+                embedded.close()
+        self._engines.clear()
+        self._pending.clear()
+        self._held.let_go_all()
         self._logs = LogSync(self._lock)
         self._open()
+
+    def is_gone(self, collection: str) -> bool:
+        """To be called with the gate held. True where the collection is not open; where its files went, that is told.
+
+        Nothing may be read or written then: what is in memory, or left of its files, would pass for the whole.
+        """
+        if collection not in self._engines:
+            return True
+        if self._held.is_there(collection, self._folder(collection)):
+            return False
+        self._leave(collection)
+        self._note([Incident(collection, _REMOVED)])
+        return True
 
     def incidents(self) -> list[Incident]:
         """What was noticed since the last call."""
@@ -150,6 +169,14 @@ class LiteDatabase:
             log.warning("milvus_lite.incident", collection=each.collection, what=each.what)
             self._incidents.append(each)
 
+    def has(self, collection: str) -> bool:
+        """Whether it is there, damaged or not. With the gate held."""
+        return bool(self._embedded.db.has_collection(collection))
+
+    def names(self) -> list[str]:
+        """Of all collections, damaged or not. With the gate held."""
+        return list(self._embedded.db.list_collections())
+
     def created(self, collection: str) -> None:
         """To be called with the gate held: a new collection must not vanish with the power."""
         folder = self._folder(collection)
@@ -158,11 +185,13 @@ class LiteDatabase:
     def opened(self, collection: str, after_id: int) -> None:
         """To be called with the gate held, once a collection is loaded."""
         engine = self._embedded.db.get_collection(collection)
+        self._held.hold(collection, Path(engine.data_dir))
         self._engines[collection] = engine
-        self._inodes[collection] = _inode(Path(engine.data_dir))
         _keep_ids_unique(engine, after_id)
         state = self._pending.setdefault(collection, _Pending())
         state.rows = max(state.rows, engine.count())
+        if is_torn(Path(engine.data_dir)):
+            state.is_in_doubt = True  # a flush replaces the log, which would be told with every start
 
     def raise_ids(self, collection: str, after_id: int) -> None:
         """To be called with the gate held: ids that are given from now on are greater."""
@@ -191,8 +220,12 @@ class LiteDatabase:
         """Forget a collection whose files are of no use, or gone."""
         with contextlib.suppress(OSError):
             self._embedded.leave(self._folder(collection).name)
-        for names in (self._engines, self._pending, self._inodes):
-            names.pop(collection, None)
+        self._forget(collection)
+
+    def _forget(self, collection: str) -> None:
+        self._engines.pop(collection, None)
+        self._pending.pop(collection, None)
+        self._held.let_go(collection)
         self._logs.forget(collection)
 
     def mark(self, collection: str) -> str:
@@ -213,6 +246,10 @@ class LiteDatabase:
 
     def sync(self, collections: Collection[str]) -> None:
         """What was written to these collections is on the disk once this returns. Not to be called with the gate."""
+        with self._lock:
+            opened = [each for each in collections if each in self._engines]
+            if self.is_lost or [each for each in opened if self.is_gone(each)]:
+                raise Unavailable("Milvus Lite: files were removed while the service ran, and rows with them.")
         try:
             self._logs.sync(self._engines, collections)
         except OSError:
@@ -262,9 +299,9 @@ class LiteDatabase:
     def dropping(self, collection: str) -> Iterator[None]:
         """No housekeeping while a collection goes."""
         with self._housekeeping, self._lock:
-            for names in (self._engines, self._pending, self._inodes):
-                names.pop(collection, None)
-            self._logs.forget(collection)
+            if not self.is_lost:
+                self.is_gone(collection)
+            self._forget(collection)
             yield
 
     def tend(self, *, is_idle: bool) -> bool:
@@ -285,17 +322,17 @@ class LiteDatabase:
         """Flush what is worth it, and let go of the files."""
         with self._housekeeping, self._lock:
             self._engines.clear()
-            self._embedded.close()
+            self._held.let_go_all()
+            if self._embedded is not None:
+                self._embedded.close()
 
     def _is_any_lost(self) -> bool:
         """Nothing may be written where files are gone: what is left of a collection would pass for a whole one."""
         with self._lock:
             if self.is_lost:
                 return True  # the next call of the store opens what lies there now
-            for collection, inode in list(self._inodes.items()):
-                if _inode(self._folder(collection)) != inode:
-                    self._leave(collection)
-                    self._note([Incident(collection, "its files were removed while the service ran")])
+            for collection in list(self._engines):
+                self.is_gone(collection)
             return False
 
     def _flush_one(self) -> bool:
@@ -329,13 +366,6 @@ class LiteDatabase:
         return False
 
 
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return 0
-
-
 def _keep_ids_unique(engine: Any, after_id: int) -> None:
     """Lite gives ids from a counter that starts anew at the log's sequence number when it is opened, and a refused
     insert moves only the ids: after the next start it would give ids a second time. So the two are kept in step."""
@@ -346,23 +376,3 @@ def _keep_ids_unique(engine: Any, after_id: int) -> None:
 def _raise_ids(engine: Any, after_id: int) -> None:
     engine._next_auto_id = max(engine._next_auto_id, after_id + 1)
     engine._next_seq = max(engine._next_seq, engine._next_auto_id)
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Hold the database's own lock file, so that nobody opens it meanwhile."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system: Lite itself will refuse a second process
-        yield
-        return
-    with (path / "LOCK").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            raise _in_use(path) from exc
-        yield
-
-
-def _in_use(path: Path) -> DataInUse:
-    return DataInUse(f"Another process uses the Milvus Lite database {path}; only one can.")

@@ -13,7 +13,7 @@ from typing import Any
 
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_pyarrow
 
-__all__ = ["LogSync", "read_log", "sync_files", "take_torn"]
+__all__ = ["LogSync", "is_torn", "read_log", "sync_files", "take_torn"]
 
 _torn: set[Path] = set()
 
@@ -36,6 +36,11 @@ def take_torn(folder: Path) -> list[Path]:
     found = [path for path in _torn if path.is_relative_to(folder)]
     _torn.difference_update(found)
     return sorted(found)
+
+
+def is_torn(folder: Path) -> bool:
+    """Whether one was found torn below this folder, and nobody asked since."""
+    return any(path.is_relative_to(folder) for path in _torn)
 
 
 def _read(path: Path) -> tuple[list[Any], bool]:

@@ -8,7 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
-from s3_to_milvus.adapters.vector_stores.milvus.damage import damage_of, is_empty, put_aside
+from s3_to_milvus.adapters.vector_stores.milvus.damage import damage_of, files_of, is_empty, put_aside
+from s3_to_milvus.adapters.vector_stores.milvus.logs import sync_files
 from s3_to_milvus.ports import Incident
 
 __all__ = ["DROPPED", "remove_indexes", "repair", "set_aside"]
@@ -30,6 +31,8 @@ def repair(database: Path) -> tuple[list[str], list[Incident]]:
         if what := damage_of(folder):
             incidents.append(set_aside(database, folder, what))
             continue
+        if what := _take_older_manifest(folder):
+            incidents.append(Incident(folder.name, what))
         found += _remove_stale_logs(folder)
         for unfinished in folder.glob("partitions/*/indexes/*.unfinished"):
             unfinished.unlink()
@@ -39,6 +42,19 @@ def repair(database: Path) -> tuple[list[str], list[Incident]]:
 def set_aside(database: Path, folder: Path, what: str) -> Incident:
     """Put a damaged collection aside, so that it can be made anew."""
     return Incident(folder.name, f"its files are damaged ({what}) and lie in {put_aside(database, folder)} now")
+
+
+def _take_older_manifest(folder: Path) -> str:
+    """Lite would take it as well, with every start, and say nothing. What has happened; empty: nothing."""
+    manifest, older = folder / "manifest.json", folder / "manifest.json.prev"
+    if files_of(manifest) is not None or not older.exists():
+        return ""
+    unfinished = folder / "manifest.json.unfinished"
+    shutil.copy2(older, unfinished)
+    sync_files(unfinished)
+    unfinished.replace(manifest)
+    sync_files(folder)
+    return "manifest.json was missing or unreadable: the one before it was taken, which does not know the last rows"
 
 
 def _remove_stale_logs(folder: Path) -> list[str]:

@@ -1,9 +1,8 @@
 """The vector store on Milvus."""
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -91,7 +90,7 @@ class MilvusVectorStore:
         if not uri:
             raise ConfigError("vector_store.milvus.uri is not set.")
         self._options = options
-        self._connection = Connection(options.address(uri), options.timeout_s, self._forget_all)
+        self._connection = Connection(options.address(uri), options.timeout_s, self._forget)
         self._is_lite = lite_path_of(uri) is not None
         self._searching = Search(self._connection, options.search_params, options.consistency_level)
         self._setup = threading.RLock()
@@ -117,9 +116,12 @@ class MilvusVectorStore:
                 self._connection.lite.raise_ids(spec.name, after_id)
 
     def _ensure(self, spec: CollectionSpec, index: schema.VectorIndex) -> None:
-        if self._specs.get(spec.name) == spec and spec.name in self._metrics:
+        if not self._is_lite and self._specs.get(spec.name) == spec and spec.name in self._metrics:
             return
-        with self._connection.gate() as client, self._setup, translated(f"preparing the collection {spec.name}"):
+        gate = self._connection.gate(spec.name)
+        with gate as client, self._setup, translated(f"preparing the collection {spec.name}"):
+            if self._specs.get(spec.name) == spec and spec.name in self._metrics:
+                return
             try:
                 self._prepare(client, spec, index)
             except grpc_errors():
@@ -129,7 +131,7 @@ class MilvusVectorStore:
                 self._prepare(client, spec, index)
 
     def _prepare(self, client: Any, spec: CollectionSpec, index: schema.VectorIndex) -> None:
-        if not client.has_collection(spec.name, **self._connection.once):
+        if not self._connection.has(client, spec.name):
             self._create(client, spec)
         described = client.describe_collection(spec.name, **self._connection.once)
         schema.verify(spec, described)
@@ -143,16 +145,17 @@ class MilvusVectorStore:
         if not rows:
             return []
         entities = wire.entities(rows, self._dim(collection))
-        with self._connection.gate() as client:
+        with self._connection.gate(collection) as client:
             try:
+                if self._is_lite and not self._is_loaded(client, collection):
+                    self.ensure(self._known(collection))
                 return self._insert(client, collection, entities)
             except grpc_errors() as exc:
-                spec = self._specs.get(collection)
-                if not is_missing(exc) or spec is None:
+                if not is_missing(exc) or collection not in self._specs:
                     raise translate(exc, f"inserting into {collection}", is_insert=True) from exc
             # Somebody dropped it: nothing was written.
             self._forget(collection)
-            self.ensure(spec)
+            self.ensure(self._known(collection))
             with translated(f"inserting into {collection}", is_insert=True):
                 return self._insert(client, collection, entities)
 
@@ -162,7 +165,7 @@ class MilvusVectorStore:
         for each in rows:
             for row_id in each.ids:
                 whose.setdefault(row_id, set()).add((each.object_id, each.run))
-        for batch in _batches(list(whose), _DELETE_IDS):
+        for batch in identity.batches(list(whose), _DELETE_IDS):
             self._on(collection, "deleting rows", partial(self._delete_own, collection, batch, whose), None)
 
     def sync(self, collections: Collection[str]) -> None:
@@ -178,7 +181,7 @@ class MilvusVectorStore:
         def work(client: Any) -> None:
             if self._is_lite:
                 found = client.query(collection, filter=condition, output_fields=["id"], **self._connection.once)
-                for batch in _batches([row["id"] for row in found], _DELETE_IDS):
+                for batch in identity.batches([row["id"] for row in found], _DELETE_IDS):
                     self._delete(collection, batch, client)
             else:
                 client.delete(collection, filter=condition, **self._connection.once)
@@ -189,8 +192,10 @@ class MilvusVectorStore:
         """See `ports.VectorStore`."""
         fields = ["id", *wire.STORED_FIELDS, *(["vector"] if with_vectors else [])]
         found: list[StoredRow] = []
-        for batch in _batches(rows.ids, _FETCH_VECTOR_IDS if with_vectors else _FETCH_IDS):
-            found += self._on(collection, "reading rows", partial(self._query, collection, batch, fields), [])
+        for batch in identity.batches(rows.ids, _FETCH_VECTOR_IDS if with_vectors else _FETCH_IDS):
+            found += self._on(
+                collection, "reading rows", partial(identity.rows, self._connection, collection, batch, fields), []
+            )
         return [each for each in found if (each.object_id, each.run) == (rows.object_id, rows.run)]
 
     def search(self, collection: str, vector: "NDArray[float32]", limit: int) -> list[Hit]:
@@ -239,15 +244,17 @@ class MilvusVectorStore:
     def collections(self) -> list[str]:
         """See `ports.VectorStore`."""
         with self._connection.gate() as client, translated("listing collections"):
-            return sorted(
-                name for name in client.list_collections(**self._connection.once) if not name.startswith(DROPPED)
-            )
+            return sorted(each for each in self._connection.names(client) if not each.startswith(DROPPED))
 
     def drop(self, collection: str) -> None:
         """See `ports.VectorStore`."""
-        with self._connection.undisturbed(collection), self._connection.gate() as client, translated("dropping"):
+        with (
+            self._connection.undisturbed(collection),
+            self._connection.gate(collection) as client,
+            translated("dropping"),
+        ):
             self._forget(collection)
-            if not client.has_collection(collection, **self._connection.once):
+            if not self._connection.has(client, collection):
                 return
             doomed = collection
             if self._is_lite:
@@ -280,14 +287,10 @@ class MilvusVectorStore:
 
     def _on(self, collection: str, doing: str, work: Callable[[Any], T], empty: T) -> T:
         """Do ``work`` with a loaded collection; ``empty`` where it is not there. Not loaded: load it, once more."""
-        with self._connection.gate() as client:
+        with self._connection.gate(collection) as client:
             for is_last in (False, True):
                 try:
-                    if collection not in self._metrics:
-                        if not client.has_collection(collection, **self._connection.once):
-                            return empty
-                        self._load(client, collection)
-                    return work(client)
+                    return work(client) if self._is_loaded(client, collection) else empty
                 except Exception as exc:
                     if not isinstance(exc, (*grpc_errors(), OSError)):
                         raise
@@ -298,21 +301,34 @@ class MilvusVectorStore:
                         raise translate(exc, f"{doing} of {collection}") from exc
         return empty
 
-    def _forget_all(self) -> None:
-        self._metrics.clear()
-        self._dims.clear()
+    def _is_loaded(self, client: Any, collection: str) -> bool:
+        """Loads the collection where it is not; False: it is not there."""
+        if collection not in self._metrics:
+            if not self._connection.has(client, collection):
+                return False
+            try:
+                self._load(client, collection)
+            except grpc_errors() as exc:
+                if is_missing(exc):  # by now: it was damaged
+                    return False
+                raise
+        return True
 
-    def _forget(self, collection: str) -> None:
-        self._metrics.pop(collection, None)
-        self._dims.pop(collection, None)
+    def _forget(self, collection: str | None) -> None:
+        for known in (self._metrics, self._dims):
+            for name in list(known) if collection is None else [collection]:
+                known.pop(name, None)
+
+    def _known(self, collection: str) -> CollectionSpec:
+        if (spec := self._specs.get(collection)) is None:
+            raise SchemaMismatch(f"There is no collection {collection}.", hint="Make it first.")
+        return spec
 
     def _dim(self, collection: str) -> int:
         if collection not in self._dims:
             with self._connection.gate() as client, translated(f"reading the schema of {collection}"):
-                if not client.has_collection(collection, **self._connection.once):
-                    if (spec := self._specs.get(collection)) is None:
-                        raise SchemaMismatch(f"There is no collection {collection}.", hint="Make it first.")
-                    self.ensure(spec)
+                if not self._is_loaded(client, collection):
+                    self.ensure(self._known(collection))
                 self._dims[collection] = schema.dim_of(client.describe_collection(collection, **self._connection.once))
         return self._dims[collection]
 
@@ -323,9 +339,7 @@ class MilvusVectorStore:
         try:
             client.create_collection(spec.name, schema=schema.make_schema(spec), **options, **self._connection.once)
         except grpc_errors():
-            if not client.has_collection(
-                spec.name, **self._connection.once
-            ):  # another process may have made it meanwhile
+            if not self._connection.has(client, spec.name):  # another process may have made it meanwhile
                 raise
         if self._is_lite:
             self._connection.lite.created(spec.name)
@@ -380,16 +394,3 @@ class MilvusVectorStore:
             raise
         if lite is not None:
             lite.wrote(collection, deletes=len(ids))
-
-    def _query(self, collection: str, ids: list[int], fields: list[str], client: Any) -> list[StoredRow]:
-        condition = f"id in [{','.join(map(str, ids))}]"
-        found = client.query(
-            collection, filter=condition, output_fields=fields, consistency_level="Strong", **self._connection.once
-        )
-        return [wire.stored_of(row) for row in found]
-
-
-def _batches(ids: Iterable[int], size: int) -> Iterator[list[int]]:
-    remaining = iter(ids)
-    while batch := list(islice(remaining, size)):
-        yield batch
