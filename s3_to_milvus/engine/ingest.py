@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.records import Claim, Outcome
@@ -92,7 +93,8 @@ class Ingest:
 
     def _parse(self, draft: Draft, readers: Readers, got: Download) -> Reading:
         with stage("parse", draft.clock):
-            reading = Reading(self._parts, readers, got.as_input(draft.claim.ref.file_name), draft.meter)
+            source = replace(got.as_input(draft.claim.ref.file_name), must_isolate=draft.claim.deaths > 0)
+            reading = Reading(self._parts, readers, source, draft.meter)
         draft.language = reading.document.language
         return reading
 

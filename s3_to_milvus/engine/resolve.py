@@ -4,6 +4,7 @@ The order is the promise: rows are inserted before the commit, old rows are dele
 and the work row goes last, so that a crash at any point leaves work to repeat and never a wrong answer.
 """
 
+import math
 import traceback
 from collections import defaultdict
 from collections.abc import Callable
@@ -30,7 +31,8 @@ from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.leases import Leases
 from s3_to_milvus.engine.observe import FRESHNESS, RUNS, log
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.errors import Archived, FatalError, S3ToMilvusError
+from s3_to_milvus.engine.suspects import Wait
+from s3_to_milvus.errors import Archived, FatalError, Interrupted, S3ToMilvusError
 
 __all__ = ["Done", "Resolver"]
 
@@ -113,10 +115,17 @@ class Resolver:
         action = "adopt" if draft.is_adopted else "add" if reason is Reason.NEW else "change"
         self._pending.append(_Pending(draft.claim, action, draft=draft))
 
-    def fail(self, claim: Claim, error: Exception, version: ObjectVersion | None = None) -> None:
+    def put_off(self, claim: Claim, reason: Interrupted, wait: Wait) -> None:
+        """The object is read later."""
+        now = self._parts.clock.now()
+        self._parts.ledger.put_off(claim, _failure_of(reason), now, wait.due, wait.not_before)
+        seconds = round(wait.due - now, 1)
+        log.warning("run.put_off", bucket=claim.ref.bucket, key=claim.ref.key, deaths=claim.deaths, wait_s=seconds)
+
+    def fail(self, claim: Claim, error: Exception) -> None:
         """An attempt failed before there was a draft."""
         known = claim.record.version if claim.record else ObjectVersion("", 0)
-        self._fail(_Pending(claim, "change" if claim.record else "add"), error, version or known, "")
+        self._fail(_Pending(claim, "change" if claim.record else "add"), error, known, "")
 
     def resolve(self) -> None:
         """Commit, clean up, settle everything collected. Raises `FatalError` when one of the failures was one."""
@@ -296,7 +305,14 @@ class Resolver:
             ledger.settle(settled, now, recheck_s)
         for each in clean:
             if each.failure is not None:
-                ledger.bury(each.claim, each.failure, now, recheck_s)
+                ledger.bury(each.claim, each.failure, now, recheck_s, self._retry_at(each))
+
+    def _retry_at(self, each: _Pending) -> float | None:
+        """When a dead letter is tried again by itself; None: never."""
+        failed_at = each.record.indexed_at if each.record else self._parts.clock.now()
+        code = each.failure.code if each.failure else ""
+        retry_at = self._parts.config.retry.next_try_of_crashed(code, failed_at, each.claim.attempts)
+        return None if math.isinf(retry_at) else retry_at
 
     def _tell(self, each: _Pending, outcome: str) -> None:
         RUNS.labels(each.action, outcome).inc()

@@ -8,7 +8,7 @@ from tests.fault.simulation.scheduler import Crash
 __all__ = ["Countdown", "Watched"]
 
 CALLS = frozenset(
-    {"get", "claim", "commit", "settle", "retry", "bury", "release", "note_run", "add_collection"}
+    {"get", "claim", "commit", "settle", "retry", "bury", "release", "put_off", "begin", "note_run", "add_collection"}
     | {"ensure", "insert", "delete", "delete_other_runs", "fetch", "embed_documents", "parse"}
     | {"observe", "requeue", "describe", "prepare", "succeed", "rows"}
 )

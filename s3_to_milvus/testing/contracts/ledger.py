@@ -11,6 +11,7 @@ from s3_to_milvus.domain.records import Claim, SettleState
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import SchemaMismatch
 from s3_to_milvus.ports import Ledger
+from s3_to_milvus.testing.contracts.ledger_deaths import LedgerDeathsContract
 from s3_to_milvus.testing.contracts.ledger_doors import LedgerDoorsContract
 from s3_to_milvus.testing.contracts.ledger_memory import LedgerMemoryContract
 from s3_to_milvus.testing.contracts.ledger_queue import LedgerQueueContract
@@ -21,7 +22,9 @@ from s3_to_milvus.testing.contracts.ledger_walk import Walk
 __all__ = ["LedgerContract"]
 
 
-class LedgerContract(LedgerQueueContract, LedgerMemoryContract, LedgerShelvesContract, LedgerDoorsContract):
+class LedgerContract(
+    LedgerQueueContract, LedgerDeathsContract, LedgerMemoryContract, LedgerShelvesContract, LedgerDoorsContract
+):
     """Inherit it and provide the fixtures ``ledger`` (empty, closed afterwards) and, if durable, ``reopen``."""
 
     @pytest.mark.parametrize("seed", range(12))

@@ -31,7 +31,7 @@ from s3_to_milvus.adapters.parsers.isolated.wire import (
 )
 from s3_to_milvus.domain.documents import Document
 from s3_to_milvus.domain.formats import Format
-from s3_to_milvus.errors import ParserCrashed, ParserTimeout, S3ToMilvusError, Unavailable
+from s3_to_milvus.errors import ParserCrashed, ParserKilled, ParserTimeout, S3ToMilvusError, Unavailable
 from s3_to_milvus.ports import Parser, ParserInput
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ __all__ = ["ParsingPool"]
 
 _TASKS_PER_CHILD = 50
 _GRACE_S = 30.0
+# Sent to a whole group of processes when a service or a terminal ends: they say nothing about the file.
+_STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 
 
 class ParsingPool:
@@ -164,8 +166,12 @@ class ParsingPool:
             how = f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}"
         except ValueError:
             how = f"signal {-exit_code}"
+        if -exit_code in _STOPS:
+            return Unavailable(f"The parsing process was stopped from outside while it read this file ({how}).")
+        if exit_code == -signal.SIGKILL:
+            return ParserKilled(f"The parsing process was killed while it read this file ({how}).")
         limit = f"limit {self._options.memory_mb} MB"
-        return ParserCrashed(f"The parser's process died on this file ({how}; memory {limit}).")
+        return ParserCrashed(f"The parsing process died while it read this file ({how}; memory {limit}).")
 
     def _running(self) -> "ProcessPool":
         """The pool, started if it is not."""
