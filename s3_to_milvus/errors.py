@@ -9,6 +9,7 @@ __all__ = [
     "Archived",
     "ConfigError",
     "DataInUse",
+    "DiskFull",
     "DocumentTooLarge",
     "EncryptedDocument",
     "FatalError",
@@ -190,9 +191,16 @@ class Forbidden(Unauthorized):
 
 
 class QuotaExhausted(FatalError):
-    """A paid quota or a disk is used up."""
+    """A paid quota is used up."""
 
     code = "quota_exhausted"
+
+
+class DiskFull(QuotaExhausted):
+    """A disk that the service writes to is full, over its quota or read-only."""
+
+    code = "disk_full"
+    default_hint = "Free some space, or make the disk writable; work goes on by itself, and nothing is lost."
 
 
 class SchemaMismatch(FatalError):

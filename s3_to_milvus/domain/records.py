@@ -149,13 +149,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class IndexedLine:
-    """The few facts of a record that a scan compares, in key order. Kept tiny: there may be millions."""
+    """The few facts of a record that a scan compares, in key order. Kept tiny: there may be millions.
+
+    ``is_queued``: the object was observed, and is looked at whatever a scan finds.
+    """
 
     key: str
     etag: str
     size_bytes: int
     recipe: str
     has_rows: bool
+    is_queued: bool = False
 
 
 class ObjectState(StrEnum):

@@ -149,7 +149,7 @@ class WorkerPool:
 
     def _hold(self, error: FatalError) -> None:
         self.held = error
-        self._hold_until = self._parts.clock.now() + self._parts.config.hold_s
+        self._hold_until = self._parts.clock.now() + self._parts.config.hold_of(error)
         log.error("queue.held", code=error.code, message=error.message, hint=error.hint)
 
     def _wait(self, signal: int) -> None:

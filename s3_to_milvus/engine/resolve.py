@@ -23,7 +23,7 @@ from s3_to_milvus.domain.records import (
     SettleState,
     Suspicion,
 )
-from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, is_for_all, next_step
+from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, as_known, is_for_all, next_step
 from s3_to_milvus.domain.rows import IdRanges
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.collections import Collections
@@ -167,6 +167,7 @@ class Resolver:
         self, each: _Pending, error: Exception, version: ObjectVersion, recipe: str, draft: Draft | None = None
     ) -> None:
         claim, parts = each.claim, self._parts
+        error = as_known(error)
         failure = _failure_of(error)
         if isinstance(error, FatalError) and not is_for_all(error):  # it waits, and says what a person must do
             failure = replace(failure, message=error.told)
@@ -186,7 +187,8 @@ class Resolver:
             if self._is_put_off(each, failure, step, is_unclean=is_unclean):
                 self._tell(each, "retry")
         elif isinstance(step, Hold):
-            self._is_put_off(each, failure, TryAgain(parts.config.hold_s, is_charged=False), is_unclean=is_unclean)
+            wait = TryAgain(parts.config.hold_of(error), is_charged=False)
+            self._is_put_off(each, failure, wait, is_unclean=is_unclean)
             self._fatal = error if isinstance(error, FatalError) else None
         else:
             self._lose(each)

@@ -11,7 +11,7 @@ from contextlib import closing
 
 from s3_to_milvus.domain.documents import Chunk
 from s3_to_milvus.domain.planning import Reason, Remove, Replace, Skip
-from s3_to_milvus.domain.records import Claim, RunStats
+from s3_to_milvus.domain.records import Claim, Failure, RunStats
 from s3_to_milvus.domain.retrying import is_for_all
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.draft import Draft
@@ -26,6 +26,8 @@ from s3_to_milvus.engine.suspects import Suspects, Wait
 from s3_to_milvus.ports import Content
 
 __all__ = ["Worker"]
+
+_CUT_OFF = Failure("interrupted", "The ledger or Milvus did not take the result; it is tried again.")
 
 
 class Worker:
@@ -59,6 +61,9 @@ class Worker:
         self._is_relieved = False
         self._held_bytes = 0
         self._bytes_in_work = 0
+        # What may still be held in the ledger, since it did not take our last word.
+        self._stranded: list[Claim] = []
+        self._is_cut_off = False
 
     def step(self, should_stop: Callable[[], bool] = lambda: False, on_more: Callable[[], None] = lambda: None) -> int:
         """Claim what is due, work on it, resolve it. How many objects were claimed; 0: nothing is due.
@@ -67,6 +72,7 @@ class Worker:
         back what it held: nothing will work until somebody acts.
         """
         config = self._parts.config
+        self._give_back_stranded()
         now = self._parts.clock.now()
         claims = self._parts.ledger.claim(self._owner, config.claim_batch, now, config.lease_s)
         if not claims:
@@ -77,12 +83,24 @@ class Worker:
         try:
             if self._work_all(claims, should_stop):
                 on_more()
+        except Exception:
+            self._is_cut_off = True
+            raise
         finally:
+            if self._is_cut_off:
+                self._stranded, self._is_cut_off = claims, False
             self._suspects.release(claims)
             self._give_back_bytes()
             self._leases.drop(claims)
             self._drafts.clear()
         return len(claims)
+
+    def _give_back_stranded(self) -> None:
+        """The ledger takes writes again: nobody waits until leases run out. What was resolved is not ours any more."""
+        now = self._parts.clock.now()
+        while self._stranded:
+            self._parts.ledger.retry(self._stranded[-1], _CUT_OFF, now, now, is_unclean=True, is_charged=False)
+            self._stranded.pop()
 
     def stats_of(self, claim: Claim) -> RunStats | None:
         """What a claim that is in work has cost so far; None: it is not in work here. Any thread may ask."""
@@ -106,6 +124,9 @@ class Worker:
             self._resolver.resolve()
             self._give_back_bytes(self._bytes_in_work)
             return self._is_relieved
+        except Exception:
+            self._is_cut_off = True
+            raise
         finally:
             self._lock.release()
 

@@ -360,7 +360,7 @@ def _old_ledger(path: Path, folder: Path) -> None:
     ledger.close()
     shutil.copy(now, path)
     with sqlite3.connect(path) as connection:
-        later = [number for number, name, _ in migrations() if number >= 4]
+        later = [number for number, name, _ in migrations() if name == "interrupted"]
         connection.execute("ALTER TABLE work DROP COLUMN not_before")
         connection.execute("ALTER TABLE work DROP COLUMN is_begun")
         connection.execute(f"DELETE FROM migrations WHERE number >= {min(later)}")

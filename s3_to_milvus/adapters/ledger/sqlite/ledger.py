@@ -56,8 +56,8 @@ class SqliteLedger:
                 connection.close()
                 raise
         except sqlite3.Error as exc:
-            raise translated(exc, is_opening=True) from exc
-        self._writer = Writer(connection)
+            raise translated(exc, path, is_opening=True) from exc
+        self._writer = Writer(connection, path)
         self._pool = ReadPool(path, options.busy_timeout_s)
         self._reading = Reading(self._pool)
 
