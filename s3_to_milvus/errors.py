@@ -9,13 +9,16 @@ __all__ = [
     "Archived",
     "ConfigError",
     "DataInUse",
+    "DiskFull",
     "DocumentTooLarge",
     "EncryptedDocument",
     "FatalError",
     "Forbidden",
+    "Interrupted",
     "LeaseLost",
     "NoSuchBucket",
     "ParserCrashed",
+    "ParserKilled",
     "ParserTimeout",
     "PermanentError",
     "QuotaExhausted",
@@ -85,6 +88,13 @@ class NoSuchBucket(Unavailable):
     default_hint = "Correct the bucket's name, the endpoint or the account; nothing is removed because of this."
 
 
+class Interrupted(TransientError):
+    """The service itself ended several times while this object was in work; nobody knows whether because of it."""
+
+    code = "interrupted"
+    default_hint = "Nothing is lost; to read it at once, run `s3-to-milvus retry KEY`."
+
+
 class PermanentError(S3ToMilvusError):
     """This file will never work as it is: dead letter at once, with the reason."""
 
@@ -117,14 +127,24 @@ class ParserTimeout(UnreadableDocument):
     """Parsing took longer than the limit and was stopped."""
 
     code = "parser_timeout"
-    default_hint = "Raise S2M_PARSING__TIMEOUT_S if files like this are expected, then retry."
+    default_hint = "It is tried again by itself later; raise S2M_PARSING__TIMEOUT_S if files like this are expected."
 
 
 class ParserCrashed(UnreadableDocument):
-    """The parser's process died on this file (memory limit, crash of a native library)."""
+    """The parsing process died while it read this file (memory limit, crash of a native library)."""
 
     code = "parser_crashed"
-    default_hint = "The file is damaged or too large for S2M_PARSING__MEMORY_MB; raise it or repair the file."
+    default_hint = (
+        "It is tried again by itself later, and by a newer parser; raise S2M_PARSING__MEMORY_MB if files like this are "
+        "expected."
+    )
+
+
+class ParserKilled(ParserCrashed):
+    """The parsing process was killed while it read this file, most likely since the machine had no memory left."""
+
+    code = "parser_killed"
+    default_hint = "It is tried again by itself later; give the machine more memory, or parse fewer files at a time."
 
 
 class DocumentTooLarge(PermanentError):
@@ -171,9 +191,16 @@ class Forbidden(Unauthorized):
 
 
 class QuotaExhausted(FatalError):
-    """A paid quota or a disk is used up."""
+    """A paid quota is used up."""
 
     code = "quota_exhausted"
+
+
+class DiskFull(QuotaExhausted):
+    """A disk that the service writes to is full, over its quota or read-only."""
+
+    code = "disk_full"
+    default_hint = "Free some space, or make the disk writable; work goes on by itself, and nothing is lost."
 
 
 class SchemaMismatch(FatalError):

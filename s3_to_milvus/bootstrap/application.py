@@ -3,7 +3,8 @@
 import shutil
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,10 @@ from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
 from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, Address, entry_for, named_in, parse_address
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
+from s3_to_milvus.engine.observe import log
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.service import Service
-from s3_to_milvus.errors import ConfigError
+from s3_to_milvus.errors import ConfigError, DiskFull
 from s3_to_milvus.ports import ObjectStore, SourceEntry
 from s3_to_milvus.settings import Settings
 
@@ -56,8 +58,8 @@ class Application:
         self._scopes: dict[str, list[str]] = {}
         clock = SystemClock()
         ledger = self._chosen.ledger()
-        ledger.expire_all(clock.now())
-        ledger.raise_runs(int(clock.now() * 1_000_000))
+        _unless_full(lambda: ledger.expire_all(clock.now()))  # else they end by themselves
+        _unless_full(lambda: ledger.raise_runs(int(clock.now() * 1_000_000)))
         self._chosen.share(ledger, clock)
         parsers = self._chosen.parsers()
         parts = Parts(
@@ -133,7 +135,7 @@ class Application:
         if address.kind == FOLDER:
             self._folders[entry.name] = Path(address.place)
         if address.kind == FOLDER or address in self._configured:
-            ledger.put_source(entry)
+            _unless_full(lambda: ledger.put_source(entry))  # else the first scan remembers it
         if all(entry.uri != each.uri for each in self.sources):
             self.sources.append(entry)
             if address.kind == FOLDER and self._is_built:
@@ -202,7 +204,16 @@ def _buckets_in(sources: Sequence[str]) -> list[Address]:
 
 
 def _fresh_folder(path: Path) -> Path:
-    """An empty folder: what a crash left in it belongs to nobody."""
+    """An empty folder: what a crash left in it belongs to nobody. Where there is no room for it, downloads say so."""
     shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _unless_full(write: Callable[[], object]) -> None:
+    """A service whose disk is full starts all the same: it answers searches, says what is wrong, goes on by itself."""
+    try:
+        write()
+    except DiskFull as error:
+        log.warning("start.disk_full", message=error.told)

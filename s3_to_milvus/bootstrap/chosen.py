@@ -30,7 +30,8 @@ from s3_to_milvus.settings import ParsingSettings, Settings
 
 __all__ = ["Chosen", "engine_config"]
 
-# Decoded in the service itself: it needs no foreign library. Everything else runs in child processes.
+# Decoded in the service itself: it needs no foreign library. Everything else runs in child processes, and so does what
+# was in work when the service died.
 _IN_SERVICE = frozenset({"text"})
 
 
@@ -51,7 +52,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         scan_interval_s=given.scan_interval_s,
         guard_objects=given.guard_objects,
         guard_share=given.guard_share,
-        retry=RetryPolicy(defect_attempts=given.max_attempts),
+        retry=RetryPolicy(defect_attempts=given.max_attempts, crashed_s=given.crashed_retry_s),
     )
 
 
@@ -181,9 +182,14 @@ class Chosen:
     def _parser(self, kind: str) -> Parser:
         adapter = registry.load("parser", kind)
         options = self._options("parser", kind)
-        if kind in _IN_SERVICE:
-            made: Parser = adapter(options)
-            return made
+        isolated = self._isolated(kind, adapter, options)
+        if kind not in _IN_SERVICE:
+            return isolated
+        from s3_to_milvus.adapters.parsers.cautious import CautiousParser
+
+        return CautiousParser(adapter(options), isolated)
+
+    def _isolated(self, kind: str, adapter: Any, options: Any) -> Parser:
         wrapped: Parser = self._parsing_pool().wrap(
             registry.target("parser", kind),
             options.model_dump(mode="json"),

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -60,15 +61,15 @@ class DataLock:
     def release(self) -> None:
         """Let go. May be called twice."""
         if not self._file.closed:
-            self._file.seek(0)
-            self._file.truncate()
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), 0)
             self._file.close()
 
     def _write(self, url: str | None) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        json.dump({"pid": os.getpid(), "url": url}, self._file)
-        self._file.flush()
+        """Where the disk is full the lock holds all the same; commands only do not find the service."""
+        with suppress(OSError):
+            os.ftruncate(self._file.fileno(), 0)
+            os.write(self._file.fileno(), json.dumps({"pid": os.getpid(), "url": url}).encode())
 
 
 def _try_lock(file: IO[str]) -> bool:

@@ -1,7 +1,9 @@
 """Logging: one line per event, JSON outside a terminal, never a document's text."""
 
+import json
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
@@ -10,6 +12,32 @@ from s3_to_milvus.settings import LogSettings
 __all__ = ["configure_logging"]
 
 _QUIET = ("pymilvus", "milvus_lite", "botocore", "boto3", "urllib3", "watchfiles", "httpx", "uvicorn.access")
+
+
+class _Lossy:
+    """A stream that nobody fails by: what can't be written (the disk of the log is full) is counted and lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, text: str) -> int:
+        """Write; and once that works again, how many lines were lost."""
+        try:
+            if self._lost:
+                self._stream.write(
+                    json.dumps({"event": "log.lines_lost", "level": "warning", "count": self._lost}) + "\n"
+                )
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._lost += text.endswith("\n")
+        else:
+            self._lost = 0
+        return len(text)
+
+    def flush(self) -> None:
+        """Done by `write`."""
 
 
 def configure_logging(settings: LogSettings) -> None:
@@ -27,7 +55,7 @@ def configure_logging(settings: LogSettings) -> None:
             else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=_Lossy(sys.stderr)),  # type: ignore[arg-type] # what it uses
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")

@@ -94,8 +94,9 @@ class Claim:
 
     ``run`` is unique over all time and stamps every row of the attempt; it is the fencing token of
     commit, settle, retry and bury. ``attempts`` counts this one. ``is_retry``: a person asked for
-    another try, whatever stands. ``deaths`` counts the claims of this object that ended by their lease (the worker
-    died or hung).
+    another try, whatever stands. ``deaths`` counts the claims of this object in a row that nobody resolved (the
+    service died or stood still, whatever killed it; see `Ledger.claim`). ``not_before``: when an object with deaths is
+    read at the latest; None: nobody decided since the last death.
     ``dirty_since`` is when the object was first observed since it was last settled.
     """
 
@@ -111,6 +112,7 @@ class Claim:
     dirty_since: float = 0.0
     is_retry: bool = False
     deaths: int = 0
+    not_before: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +158,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class IndexedLine:
-    """The few facts of a record that a scan compares, in key order. Kept tiny: there may be millions."""
+    """The few facts of a record that a scan compares, in key order. Kept tiny: there may be millions.
+
+    ``is_queued``: the object was observed, and is looked at whatever a scan finds.
+    """
 
     key: str
     etag: str
     size_bytes: int
     recipe: str
     has_rows: bool
+    is_queued: bool = False
 
 
 class ObjectState(StrEnum):

@@ -1,19 +1,29 @@
 """What to do after a failed attempt: a pure decision from the error and the number of attempts."""
 
+import errno
+import math
 from dataclasses import dataclass
 
 from s3_to_milvus.errors import (
     FatalError,
     Forbidden,
     LeaseLost,
+    ParserCrashed,
+    ParserKilled,
+    ParserTimeout,
     PermanentError,
     RateLimited,
+    S3ToMilvusError,
     SchemaMismatch,
     Superseded,
     TransientError,
+    Unavailable,
 )
 
-__all__ = ["Bury", "Drop", "Hold", "NextStep", "RetryPolicy", "TryAgain", "is_for_all", "next_step"]
+__all__ = ["Bury", "Drop", "Hold", "NextStep", "RetryPolicy", "TryAgain", "as_known", "is_for_all", "next_step"]
+
+_LIMITS_S = 15.0
+_CRASHES = frozenset(kind.code for kind in (ParserCrashed, ParserKilled, ParserTimeout))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,10 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """Dead letter: the file stays failed until it changes or a person asks for another try."""
+    """Dead letter: the file stays failed until it changes or a person asks for another try.
+
+    Where its parsing process died or took too long, the machine may be to blame: then it is tried again by itself, too.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +61,48 @@ class RetryPolicy:
 
     Where the other side named a time, it is obeyed, but nobody comes again before ``base_s``: services say 0, too.
 
-    ``defect_attempts``: how often an unexpected exception (our own defect) is tried. ``deaths``: how many dead workers
-    an object may cost before it is buried. ``blocked_s``: when an object is looked at again whose collection refuses
+    ``defect_attempts``: how often an unexpected exception (our own defect) is tried, or a file whose parsing process
+    was killed. ``death_cap_s``: the longest wait for an object in whose work the service died again and again.
+    ``crashed_s``: when a dead letter is tried again whose parsing process died or took too long; it doubles up to
+    ``crashed_growth`` times that, 0: never. ``blocked_s``: when an object is looked at again whose collection refuses
     it.
     """
 
     base_s: float = 1.0
     cap_s: float = 600.0
     defect_attempts: int = 3
-    deaths: int = 5
+    death_cap_s: float = 3_600.0
+    crashed_s: float = 7_200.0
+    crashed_growth: float = 32.0
     blocked_s: float = 60.0
 
     def backoff_s(self, attempts: int, jitter: float) -> float:
         """Seconds before the attempt after ``attempts`` (from 1); ``jitter`` is random, 0 <= jitter < 1."""
         full = min(self.cap_s, self.base_s * 2.0 ** min(attempts - 1, 30))
         return full * (0.5 + jitter / 2)
+
+    def death_backoff_s(self, deaths: int) -> float:
+        """How long the service lives before it reads an object that was in work at ``deaths`` (from 2) deaths."""
+        return min(self.death_cap_s, self.base_s * 2.0 ** min(deaths - 2, 30))
+
+    def next_try_of_crashed(self, error_code: str, failed_at: float, attempts: int = 1) -> float:
+        """When a dead letter of this code is tried again by itself; infinity: never."""
+        if error_code not in _CRASHES or not self.crashed_s:
+            return math.inf
+        return failed_at + self.crashed_s * min(self.crashed_growth, 2.0 ** min(max(attempts, 1) - 1, 30))
+
+
+_LIMITS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+)
+
+
+def as_known(error: Exception) -> Exception:
+    """The same, but for what a machine says that is at its limits (disk, open files): that is no defect of ours."""
+    if not isinstance(error, OSError) or isinstance(error, S3ToMilvusError) or error.errno not in _LIMITS:
+        return error
+    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    return Unavailable(f"The machine is at its limits: {error.strerror}{where}.", retry_after_s=_LIMITS_S)
 
 
 def is_for_all(error: BaseException | None) -> bool:
@@ -78,9 +118,10 @@ def next_step(error: BaseException, attempts: int, policy: RetryPolicy, jitter: 
         return Hold()
     if isinstance(error, SchemaMismatch):
         return TryAgain(policy.blocked_s, is_charged=False)
-    if isinstance(error, PermanentError):
-        return Bury()
     backoff_s = policy.backoff_s(attempts, jitter)
+    if isinstance(error, PermanentError):
+        is_hasty = isinstance(error, ParserKilled) and attempts < policy.defect_attempts
+        return TryAgain(backoff_s) if is_hasty else Bury()
     if isinstance(error, Forbidden):
         return TryAgain(backoff_s)
     if isinstance(error, Superseded):

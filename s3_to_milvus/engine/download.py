@@ -1,18 +1,22 @@
 """Brings an object's bytes near: small ones into memory, large ones into a scratch file; hashed on the way."""
 
 import hashlib
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.readers import Readers
-from s3_to_milvus.errors import DocumentTooLarge
+from s3_to_milvus.errors import DocumentTooLarge, Unavailable
 from s3_to_milvus.ports import Content, ParserInput
 
 __all__ = ["Download", "download"]
 
 _HEAD_BYTES = 65_536
 _PIECE_BYTES = 1 << 20
+_RESERVE_BYTES = 8 << 20
+_NO_ROOM_S = 10.0
 _CONTAINERS = frozenset({"application/zip", "application/x-ole-storage"})
 
 
@@ -64,6 +68,7 @@ def _spool(parts: Parts, content: Content, head: bytes, file_name: str) -> Downl
     digest = hashlib.sha256(head)
     size = len(head)
     try:
+        _expect_room(parts.scratch, content.version.size_bytes)
         with path.open("wb") as out:
             out.write(head)
             while piece := content.read(_PIECE_BYTES):
@@ -71,9 +76,27 @@ def _spool(parts: Parts, content: Content, head: bytes, file_name: str) -> Downl
                 size += len(piece)
                 out.write(piece)
         return Download(parts.sniff(None, path, file_name), digest.hexdigest(), size, path=path)
-    except BaseException:
-        path.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _no_room(parts.scratch, str(error.strerror)) from error
         raise
+
+
+def _expect_room(folder: Path, size_bytes: int) -> None:
+    """A file that doesn't fit waits by itself, before it fills the disk of everybody else."""
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes + _RESERVE_BYTES:
+        raise _no_room(folder, f"{free >> 20} MiB are free, the file has {size_bytes >> 20}")
+
+
+def _no_room(folder: Path, why: str) -> Unavailable:
+    return Unavailable(
+        f"The scratch folder {folder} can't hold the file: {why}.",
+        hint="Free some space there; the file is tried again by itself.",
+        retry_after_s=_NO_ROOM_S,
+    )
 
 
 def _read_all(content: Content) -> bytes:

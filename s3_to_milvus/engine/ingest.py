@@ -94,7 +94,8 @@ class Ingest:
 
     def _parse(self, draft: Draft, readers: Readers, got: Download) -> Reading:
         with stage("parse", draft.clock):
-            reading = Reading(self._parts, readers, got.as_input(draft.claim.ref.file_name), draft.meter)
+            source = replace(got.as_input(draft.claim.ref.file_name), must_isolate=draft.claim.deaths > 0)
+            reading = Reading(self._parts, readers, source, draft.meter)
         draft.language = reading.document.language
         return reading
 

@@ -21,12 +21,13 @@ from s3_to_milvus.engine.resolve import Done
 from s3_to_milvus.engine.scan import Scanner, ScanReport
 from s3_to_milvus.engine.search import Found, Searcher
 from s3_to_milvus.engine.tally import SyncReport, Tally
-from s3_to_milvus.errors import FatalError, SchemaMismatch
+from s3_to_milvus.errors import FatalError, Interrupted, SchemaMismatch
 from s3_to_milvus.ports import CollectionCounts, SourceEntry
 
 __all__ = ["Mirror", "Progress", "Status"]
 
 _GIVE_UP_ATTEMPTS = 3
+_GIVE_UP_S = 10.0
 _LOOK_S = 0.05
 
 
@@ -226,7 +227,8 @@ class Mirror:
         waiting = self.parts.ledger.objects(
             bucket=source.name, prefix=source.prefix, state=ObjectState.WAITING, limit=1_000
         )
-        return all(_is_given_up(each) for each in waiting)
+        now = self.parts.clock.now()
+        return all(_is_given_up(each, now) for each in waiting)
 
     def adopter(self) -> Adopter:
         """Plans take-overs of collections of the original system; `adopt` does them."""
@@ -347,8 +349,10 @@ class Mirror:
             listener(done)
 
 
-def _is_given_up(status: ObjectStatus) -> bool:
-    """It failed several times; or its collection refuses it, which one time shows."""
+def _is_given_up(status: ObjectStatus, now: float) -> bool:
+    """It failed several times; its collection refuses it, which one time shows; or it waits long since deaths."""
+    if status.error_code == Interrupted.code:
+        return status.due is not None and status.due > now + _GIVE_UP_S
     return bool(status.error_code) and (
         status.attempts >= _GIVE_UP_ATTEMPTS or status.error_code == SchemaMismatch.code
     )

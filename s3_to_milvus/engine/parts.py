@@ -11,6 +11,7 @@ from s3_to_milvus.domain.retrying import RetryPolicy
 from s3_to_milvus.domain.routing import Route, collection_label, route_of
 from s3_to_milvus.engine.donation import Donation
 from s3_to_milvus.engine.readers import Readers
+from s3_to_milvus.errors import DiskFull
 from s3_to_milvus.ports import Clock, Embedder, Ledger, ObjectStore, Parser, Splitter, VectorStore
 
 __all__ = ["EngineConfig", "Parts"]
@@ -38,10 +39,15 @@ class EngineConfig:
     keep_rows_of_failed: bool = False
     scan_interval_s: float = 300.0
     hold_s: float = 15.0
+    hold_disk_s: float = 2.0
     stop_s: float = 3.0
     guard_objects: int = 50
     guard_share: float = 0.2
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def hold_of(self, error: BaseException) -> float:
+        """How long the queue is held for an error; a disk is asked again soon, which costs nothing."""
+        return min(self.hold_s, self.hold_disk_s) if isinstance(error, DiskFull) else self.hold_s
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from s3_to_milvus.engine.leases import Leases
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.resolve import Done, Resolver
+from s3_to_milvus.engine.suspects import Suspects
 from s3_to_milvus.engine.worker import Worker
 from s3_to_milvus.errors import FatalError, S3ToMilvusError
 
@@ -33,6 +34,7 @@ class WorkerPool:
         self._busy = 0
         self._hold_until = 0.0
         self._threads: list[threading.Thread] = []
+        suspects = Suspects(parts.clock, parts.config.retry)
         self._workers = [
             Worker(
                 parts,
@@ -41,6 +43,7 @@ class WorkerPool:
                 self._gate,
                 Resolver(parts, collections, self._leases, listener),
                 parts.clock.token(),
+                suspects,
             )
             for _ in range(parts.config.workers)
         ]
@@ -146,7 +149,7 @@ class WorkerPool:
 
     def _hold(self, error: FatalError) -> None:
         self.held = error
-        self._hold_until = self._parts.clock.now() + self._parts.config.hold_s
+        self._hold_until = self._parts.clock.now() + self._parts.config.hold_of(error)
         log.error("queue.held", code=error.code, message=error.message, hint=error.hint)
 
     def _wait(self, signal: int) -> None:

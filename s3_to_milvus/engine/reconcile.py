@@ -12,7 +12,7 @@ from s3_to_milvus.domain.planning import (
     plan,
     version_to_skip,
 )
-from s3_to_milvus.domain.records import Claim, Suspicion
+from s3_to_milvus.domain.records import Claim, Outcome, Suspicion
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import Unavailable
@@ -46,7 +46,8 @@ class Reconciler:
         collection = self._collections.spec_of(label).name
         record, are_missing = claim.record, self._are_rows_missing(claim)
         recipe = self.recipe_of(claim)
-        known = None if are_missing else version_to_skip(record, recipe, collection, is_retry=claim.is_retry)
+        is_retry = claim.is_retry or self._is_verdict_old(claim)
+        known = None if are_missing else version_to_skip(record, recipe, collection, is_retry=is_retry)
         store = self._parts.stores.get(claim.ref.bucket)
         if store is None:
             raise Unavailable(
@@ -57,7 +58,7 @@ class Reconciler:
         if isinstance(answer, Unchanged):
             return Look(Skip(Reason.UNCHANGED), label)
         seen = Absent() if answer is None else Present(answer.version)
-        decision = plan(seen, record, recipe, collection, is_retry=claim.is_retry, are_rows_missing=are_missing)
+        decision = plan(seen, record, recipe, collection, is_retry=is_retry, are_rows_missing=are_missing)
         if answer is not None and not isinstance(decision, Replace):
             answer.close()
             answer = None
@@ -67,6 +68,14 @@ class Reconciler:
         """The recipe of the claim's record while it is still valid, else one that equals no record's."""
         record = claim.record
         return record.recipe if record and record.recipe in self._parts.readers_of(claim.ref).recipes else ""
+
+    def _is_verdict_old(self, claim: Claim) -> bool:
+        """True where the parsing process died at the last try, and that was long ago: it is time for another one."""
+        record = claim.record
+        if record is None or record.outcome is not Outcome.FAILED:
+            return False
+        policy, now = self._parts.config.retry, self._parts.clock.now()
+        return policy.next_try_of_crashed(record.error_code, record.indexed_at) <= now
 
     def _are_rows_missing(self, claim: Claim) -> bool:
         """Asked of suspect claims only: after a crash nobody may believe the record without looking."""

@@ -4,6 +4,7 @@ The order is the promise: rows are inserted and on the disk before the commit, o
 and the work row goes last, so that a crash or a power cut at any point leaves work to repeat and never a wrong answer.
 """
 
+import math
 import traceback
 from collections import defaultdict
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from s3_to_milvus.domain.records import (
     SettleState,
     Suspicion,
 )
-from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, is_for_all, next_step
+from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, as_known, is_for_all, next_step
 from s3_to_milvus.domain.rows import IdRanges, RowSet
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.collections import Collections
@@ -30,7 +31,8 @@ from s3_to_milvus.engine.draft import Draft
 from s3_to_milvus.engine.leases import Leases
 from s3_to_milvus.engine.observe import FRESHNESS, RUNS, log
 from s3_to_milvus.engine.parts import Parts
-from s3_to_milvus.errors import Archived, FatalError, S3ToMilvusError
+from s3_to_milvus.engine.suspects import Wait
+from s3_to_milvus.errors import Archived, FatalError, Interrupted, S3ToMilvusError
 
 __all__ = ["Done", "Resolver"]
 
@@ -124,10 +126,17 @@ class Resolver:
         action = "adopt" if draft.is_adopted else "add" if reason is Reason.NEW else "change"
         self._pending.append(_Pending(draft.claim, action, draft=draft))
 
-    def fail(self, claim: Claim, error: Exception, version: ObjectVersion | None = None) -> None:
+    def put_off(self, claim: Claim, reason: Interrupted, wait: Wait) -> None:
+        """The object is read later."""
+        now = self._parts.clock.now()
+        self._parts.ledger.put_off(claim, _failure_of(reason), now, wait.due, wait.not_before)
+        seconds = round(wait.due - now, 1)
+        log.warning("run.put_off", bucket=claim.ref.bucket, key=claim.ref.key, deaths=claim.deaths, wait_s=seconds)
+
+    def fail(self, claim: Claim, error: Exception) -> None:
         """An attempt failed before there was a draft."""
         known = claim.record.version if claim.record else ObjectVersion("", 0)
-        self._fail(_Pending(claim, "change" if claim.record else "add"), error, version or known, "")
+        self._fail(_Pending(claim, "change" if claim.record else "add"), error, known, "")
 
     def resolve(self) -> None:
         """Commit, clean up, settle everything collected. Raises `FatalError` when one of the failures was one."""
@@ -188,6 +197,7 @@ class Resolver:
         self, each: _Pending, error: Exception, version: ObjectVersion, recipe: str, draft: Draft | None = None
     ) -> None:
         claim, parts = each.claim, self._parts
+        error = as_known(error)
         failure = _failure_of(error)
         if isinstance(error, FatalError) and not is_for_all(error):  # it waits, and says what a person must do
             failure = replace(failure, message=error.told)
@@ -208,7 +218,8 @@ class Resolver:
             if self._is_put_off(each, failure, step, is_unclean=is_unclean):
                 self._tell(each, "retry")
         elif isinstance(step, Hold):
-            self._is_put_off(each, failure, TryAgain(parts.config.hold_s, is_charged=False), is_unclean=is_unclean)
+            wait = TryAgain(parts.config.hold_of(error), is_charged=False)
+            self._is_put_off(each, failure, wait, is_unclean=is_unclean)
             self._fatal = error if isinstance(error, FatalError) else None
         else:
             self._lose(each)
@@ -329,7 +340,14 @@ class Resolver:
             ledger.settle(settled, now, recheck_s)
         for each in clean:
             if each.failure is not None:
-                ledger.bury(each.claim, each.failure, now, recheck_s)
+                ledger.bury(each.claim, each.failure, now, recheck_s, self._retry_at(each))
+
+    def _retry_at(self, each: _Pending) -> float | None:
+        """When a dead letter is tried again by itself; None: never."""
+        failed_at = each.record.indexed_at if each.record else self._parts.clock.now()
+        code = each.failure.code if each.failure else ""
+        retry_at = self._parts.config.retry.next_try_of_crashed(code, failed_at, each.claim.attempts)
+        return None if math.isinf(retry_at) else retry_at
 
     def _tell(self, each: _Pending, outcome: str) -> None:
         RUNS.labels(each.action, outcome).inc()

@@ -26,7 +26,8 @@ class Difference:
 
 @dataclass(slots=True)
 class ScanReport:
-    """What a scan saw. ``standing``: those of the unchanged that have rows. ``plan`` is filled by dry runs only."""
+    """What a scan saw. ``standing``: those of the unchanged that have rows. ``queued``: those of the removed that are
+    looked at in any case. ``plan`` is filled by dry runs only."""
 
     listed: int = 0
     added: int = 0
@@ -34,6 +35,7 @@ class ScanReport:
     removed: int = 0
     unchanged: int = 0
     standing: int = 0
+    queued: int = 0
     plan: list[Difference] = field(default_factory=list)
 
 
@@ -142,6 +144,7 @@ class Scanner:
             if line is None:
                 return None
             report.removed += 1
+            report.queued += line.is_queued
             return "remove"
         if line is None:
             report.added += 1
@@ -155,9 +158,10 @@ class Scanner:
         return "change"
 
     def _guard(self, bucket: str, prefix: str, report: ScanReport, *, is_part: bool) -> None:
+        """What is queued already is looked at whatever the guard says, so it counts in what is indexed only."""
         config = self._parts.config
-        removals = report.removed
-        indexed = removals + report.unchanged + report.changed
+        removals = report.removed - report.queued
+        indexed = report.removed + report.unchanged + report.changed
         if is_part:
             counts = self._parts.ledger.counts(bucket)
             indexed = max(indexed, counts.indexed + counts.failed + counts.empty)

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from s3_to_milvus.domain.documents import Chunk
-from s3_to_milvus.domain.objects import ObjectVersion
 from s3_to_milvus.domain.planning import Reason, Remove, Replace, Skip
-from s3_to_milvus.domain.records import Claim, RunStats
+from s3_to_milvus.domain.records import Claim, Failure, RunStats
 from s3_to_milvus.domain.retrying import is_for_all
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.draft import Draft
@@ -23,18 +22,29 @@ from s3_to_milvus.engine.load import Load
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.reconcile import Reconciler
 from s3_to_milvus.engine.resolve import Resolver
-from s3_to_milvus.errors import ParserCrashed
+from s3_to_milvus.engine.suspects import Suspects, Wait
 from s3_to_milvus.ports import Content
 
 __all__ = ["Worker"]
+
+_CUT_OFF = Failure("interrupted", "The ledger or Milvus did not take the result; it is tried again.")
 
 
 class Worker:
     """Works on behalf of ``owner``. One thread at a time may call `step`; another one may `relieve` it meanwhile."""
 
     def __init__(
-        self, parts: Parts, collections: Collections, leases: Leases, gate: ByteGate, resolver: Resolver, owner: str
+        self,
+        parts: Parts,
+        collections: Collections,
+        leases: Leases,
+        gate: ByteGate,
+        resolver: Resolver,
+        owner: str,
+        suspects: Suspects | None = None,
     ) -> None:
+        """``suspects`` is shared by the workers of a process; None: this is the only one."""
+        self._suspects = suspects or Suspects(parts.clock, parts.config.retry)
         self._parts = parts
         self._leases = leases
         self._gate = gate
@@ -51,6 +61,9 @@ class Worker:
         self._is_relieved = False
         self._held_bytes = 0
         self._bytes_in_work = 0
+        # What may still be held in the ledger, since it did not take our last word.
+        self._stranded: list[Claim] = []
+        self._is_cut_off = False
 
     def step(self, should_stop: Callable[[], bool] = lambda: False, on_more: Callable[[], None] = lambda: None) -> int:
         """Claim what is due, work on it, resolve it. How many objects were claimed; 0: nothing is due.
@@ -59,34 +72,40 @@ class Worker:
         back what it held: nothing will work until somebody acts.
         """
         config = self._parts.config
+        self._give_back_stranded()
         now = self._parts.clock.now()
         claims = self._parts.ledger.claim(self._owner, config.claim_batch, now, config.lease_s)
         if not claims:
             return 0
         self._leases.hold(claims)
-        if len(claims) == config.claim_batch:
+        if len(claims) == config.claim_batch or claims[0].deaths:
             on_more()
         try:
-            if self._work_all(self._alone_if_deadly(claims), should_stop):
+            if self._work_all(claims, should_stop):
                 on_more()
+        except Exception:
+            self._is_cut_off = True
+            raise
         finally:
+            if self._is_cut_off:
+                self._stranded, self._is_cut_off = claims, False
+            self._suspects.release(claims)
             self._give_back_bytes()
             self._leases.drop(claims)
             self._drafts.clear()
         return len(claims)
 
+    def _give_back_stranded(self) -> None:
+        """The ledger takes writes again: nobody waits until leases run out. What was resolved is not ours any more."""
+        now = self._parts.clock.now()
+        while self._stranded:
+            self._parts.ledger.retry(self._stranded[-1], _CUT_OFF, now, now, is_unclean=True, is_charged=False)
+            self._stranded.pop()
+
     def stats_of(self, claim: Claim) -> RunStats | None:
         """What a claim that is in work has cost so far; None: it is not in work here. Any thread may ask."""
         draft = self._drafts.get(claim.run)
         return None if draft is None else draft.stats
-
-    def _alone_if_deadly(self, claims: list[Claim]) -> list[Claim]:
-        """An object whose worker died is worked on alone, so that its neighbours are not blamed with it."""
-        deadly = next((claim for claim in claims if claim.deaths), None)
-        if deadly is None or len(claims) == 1:
-            return claims
-        self._hand_back([claim for claim in claims if claim is not deadly])
-        return [deadly]
 
     def relieve(self) -> bool:
         """Where one document takes long, nobody waits for it: what is ready becomes true, what was not begun goes back.
@@ -105,6 +124,9 @@ class Worker:
             self._resolver.resolve()
             self._give_back_bytes(self._bytes_in_work)
             return self._is_relieved
+        except Exception:
+            self._is_cut_off = True
+            raise
         finally:
             self._lock.release()
 
@@ -149,10 +171,11 @@ class Worker:
                 self._resolver.remove(claim, look.plan.reason)
         elif look.content is not None and look.label is not None:
             with closing(look.content):
-                if claim.deaths >= self._parts.config.retry.deaths:
-                    self._bury_deadly(claim, look.content.version)
-                else:
+                wait = self._suspects.wait_of(claim)
+                if wait is None and not self._is_lost(claim):
                     self._replace(claim, look.plan, look.content, look.label)
+                elif wait is not None:
+                    self._put_off(claim, wait)
 
     def _replace(self, claim: Claim, plan: Replace, content: Content, label: str) -> None:
         is_forced = plan.reason is Reason.ROWS_MISSING or claim.is_retry
@@ -182,14 +205,17 @@ class Worker:
                     if draft.error is not None:
                         return
 
-    def _bury_deadly(self, claim: Claim, version: ObjectVersion) -> None:
-        self._fail(
-            claim, ParserCrashed(f"The service died {claim.deaths} times while it worked on this file."), version
-        )
+    def _is_lost(self, claim: Claim) -> bool:
+        """Leave a note that an object with deaths is read now; True where it is not ours any more."""
+        return claim.deaths > 0 and not self._parts.ledger.begin(claim)
 
-    def _fail(self, claim: Claim, error: Exception, version: ObjectVersion | None = None) -> None:
+    def _put_off(self, claim: Claim, wait: Wait) -> None:
         with self._lock:
-            self._resolver.fail(claim, error, version)
+            self._resolver.put_off(claim, self._suspects.reason(claim), wait)
+
+    def _fail(self, claim: Claim, error: Exception) -> None:
+        with self._lock:
+            self._resolver.fail(claim, error)
 
     def _finish(self) -> None:
         with self._lock:

@@ -91,12 +91,13 @@ class Ledger(Protocol):
     def observe(self, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
         """Mark objects dirty: generation + 1; due now unless a claim holds it (then: due again when it settles).
 
-        The better lane wins. Unclaimed: attempts back to 0, back-off ends, a dead letter lives again.
+        The better lane wins. Unclaimed: attempts back to 0, back-off ends, a dead letter lives again. Deaths and
+        ``not_before`` stay: what is observed may be a hint for the file that killed the service.
         """
 
     def requeue(self, refs: Sequence[ObjectRef] | None, now: float) -> int:
-        """As `observe` in the live lane, and the claims say ``is_retry``. None: all failed objects. Returns how many;
-        refs that the ledger does not know are left out."""
+        """As `observe` in the live lane, and the claims say ``is_retry``; ``not_before`` is now. None: all failed
+        objects. Returns how many; refs that the ledger does not know are left out."""
 
     def suspect(self, refs: Sequence[ObjectRef], now: float) -> int:
         """Rows of these objects may be missing, or stand that no record names: the next claim of each has
@@ -107,11 +108,18 @@ class Ledger(Protocol):
     def claim(self, owner: str, limit: int, now: float, lease_s: float) -> list[Claim]:
         """Take up to ``limit`` objects that are due, live lane first, oldest due first; attempts + 1 at once.
 
-        A claim over an expired, unresolved one has ``Suspicion.TAKEOVER``.
+        A claim over an expired, unresolved one has ``Suspicion.TAKEOVER``. The unresolved one is a death, no attempt:
+        the first one in any case, since anything may have been in work, later ones where they had begun (see `begin`).
+        **An object with deaths is claimed alone**, so that a second death can only be due to it: it is the only claim
+        of its call where it is first, and left for a later call where it is not.
         """
 
     def heartbeat(self, claims: Sequence[Claim], now: float, lease_s: float) -> list[bool]:
         """Extend leases; False where the claim is not ours any more."""
+
+    def begin(self, claim: Claim) -> bool:
+        """Note that an object with deaths is read from now on: if nobody resolves the claim, that is one more death.
+        False where the claim is not ours any more."""
 
     def commit(self, commits: Sequence[Commit], now: float) -> list[bool]:
         """Make records the truth (see `Commit`); False, and nothing done, where the claim is not ours any more.
@@ -142,8 +150,16 @@ class Ledger(Protocol):
         counted. Generation moved: due now.
         """
 
-    def bury(self, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
-        """As `settle`, but the work row stays as dead letter (``DONE``), never due until observed or requeued."""
+    def put_off(self, claim: Claim, failure: Failure, now: float, due: float, not_before: float) -> SettleState:
+        """Hand back a claim of an object with deaths, unread: as `release`, but due at ``due`` (generation moved: now),
+        and further claims say ``not_before`` until one of them dies.
+        """
+
+    def bury(
+        self, claim: Claim, failure: Failure, now: float, recheck_s: float, retry_at: float | None = None
+    ) -> SettleState:
+        """As `settle`, but the work row stays as dead letter (``DONE``): due at ``retry_at`` with its attempts counted
+        on (None: never), or when it is observed or requeued."""
 
     def release(self, claims: Sequence[Claim], now: float) -> None:
         """Hand back claims whose work never began: due now, attempt not counted, suspicion as it was."""

@@ -68,7 +68,8 @@ class EventSource(Protocol):
     def run(self, emit: Callable[[Sequence[ObjectEvent]], None], should_stop: Callable[[], bool]) -> None:
         """Block and call ``emit`` for each batch until ``should_stop``; acknowledge only after emit returned.
 
-        After a gap (overflow, reconnect) it emits nothing special: scans heal what was lost.
+        What emit raised for comes again, in this run or the next one. After a gap (overflow, reconnect) it emits
+        nothing special: scans heal what was lost.
         """
 
     def check(self) -> str:

@@ -156,6 +156,9 @@ class EngineSettings(BaseModel):
     """Larger objects are refused with `document_too_large`."""
     max_attempts: int = Field(default=3, ge=1)
     """How often a file that fails unexpectedly is tried."""
+    crashed_retry_s: float = Field(default=7_200.0, ge=0)
+    """When a file is tried again whose parsing process died or took too long; doubled each time, up to 32 times; 0:
+    only when asked."""
     keep_rows_of_failed: bool = False
     """Whether the rows of the version before stay searchable when a new version cannot be read."""
     scan_interval_s: float = Field(default=300.0, ge=0)

@@ -58,9 +58,12 @@ class Door:
     def write_token(self) -> None:
         """Leave the token where commands on this machine find it; nobody else may read it."""
         path = Path(self.application.settings.data_dir) / TOKEN_FILE
-        path.unlink(missing_ok=True)
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_text(self.token, encoding="ascii")
+        try:
+            path.unlink(missing_ok=True)
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_text(self.token, encoding="ascii")
+        except OSError as error:  # a full disk: searches are answered, commands on this machine need a key
+            log.warning("token.not_written", message=error.strerror)
 
     def make_first_key(self) -> None:
         """A service that others can reach starts with one key, shown this once, so that somebody can use it at all."""

@@ -15,6 +15,7 @@ from s3_to_milvus.engine.answers import problem_of
 from s3_to_milvus.errors import (
     ConfigError,
     DataInUse,
+    DiskFull,
     FatalError,
     PermanentError,
     RemovalGuard,
@@ -30,6 +31,7 @@ _STATUS: tuple[tuple[type[S3ToMilvusError], int], ...] = (
     (ConfigError, 422),
     (PermanentError, 422),
     (TransientError, 503),
+    (DiskFull, 507),
     (FatalError, 503),
 )
 _PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -8,9 +8,10 @@ from tests.fault.simulation.scheduler import Crash
 __all__ = ["Countdown", "Watched"]
 
 CALLS = frozenset(
-    {"get", "claim", "commit", "settle", "retry", "bury", "release", "note_run", "add_collection", "set_collection"}
+    {"get", "claim", "commit", "settle", "retry", "bury", "release", "put_off", "begin", "note_run", "add_collection"}
     | {"ensure", "insert", "delete", "delete_other_runs", "sync", "fetch", "mark", "put_mark", "count"}
-    | {"observe", "requeue", "suspect", "embed_documents", "parse", "describe", "prepare", "succeed", "rows"}
+    | {"observe", "requeue", "suspect", "set_collection"}
+    | {"embed_documents", "parse", "describe", "prepare", "succeed", "rows"}
 )
 
 

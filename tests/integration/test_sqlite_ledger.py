@@ -22,8 +22,8 @@ from s3_to_milvus.domain.rows import CollectionSpec, IdRanges
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.errors import (
     ConfigError,
+    DiskFull,
     FatalError,
-    QuotaExhausted,
     S3ToMilvusError,
     Unavailable,
 )
@@ -102,13 +102,13 @@ def test_an_older_file_is_migrated_and_keeps_what_it_knows(opened: Opener, monke
     Desk(opened()).index(A)
     second = "-- More.\nALTER TABLE objects ADD COLUMN colour TEXT;\nCREATE INDEX by_colour ON objects (colour);\n"
     known = migrating.migrations()
-    newer = [*known, (len(known) + 1, "colour", second)]
+    newer = [*known, (known[-1][0] + 1, "colour", second)]
     monkeypatch.setattr(migrating, "migrations", lambda: newer)
     ledger = opened()
     assert ledger.counts().indexed == 1
     assert ledger._writer.run(lambda txn: txn.execute("SELECT number, name FROM migrations").fetchall()) == [
         *((number, name) for number, name, _ in known),
-        (len(known) + 1, "colour"),
+        (known[-1][0] + 1, "colour"),
     ]
     Desk(opened()).index(B)
 
@@ -196,7 +196,7 @@ def test_a_migration_that_fails_changes_nothing(opened: Opener, path: Path, monk
     opened().close()
     known = migrating.migrations()
     bad = "CREATE TABLE good (a);"
-    broken = [*known, (len(known) + 1, "good", bad), (len(known) + 2, "bad", bad)]
+    broken = [*known, (known[-1][0] + 1, "good", bad), (known[-1][0] + 2, "bad", bad)]
     monkeypatch.setattr(migrating, "migrations", lambda: broken)
     with pytest.raises(S3ToMilvusError):
         opened()
@@ -212,7 +212,7 @@ def test_a_full_disk_is_said_and_nothing_half_done_stays(opened: Opener) -> None
     pages = ledger._writer.run(lambda txn: txn.execute("PRAGMA page_count").fetchone()[0])
     ledger._writer.run(lambda txn: txn.execute(f"PRAGMA max_page_count = {pages + 2}").fetchone())
     many = [ObjectRef("docs", f"{number}" * 200) for number in range(100, 300)]
-    with pytest.raises(QuotaExhausted, match="full"):
+    with pytest.raises(DiskFull, match="full"):
         ledger.observe(many, Lane.LIVE, T)
     assert ledger.counts().waiting == 0
     ledger._writer.run(lambda txn: txn.execute("PRAGMA max_page_count = 1000000").fetchone())
@@ -230,7 +230,7 @@ def test_on_a_full_disk_exactly_what_was_acknowledged_is_there(opened: Opener) -
         refs = [ObjectRef("docs", f"{number}-{part}" * 40) for part in range(size)]
         try:
             ledger.observe(refs, Lane.LIVE, T)
-        except QuotaExhausted:
+        except DiskFull:
             return 0
         return len(refs)
 
@@ -295,7 +295,9 @@ def test_what_is_queued_is_finished_when_it_closes(opened: Opener) -> None:
 @pytest.mark.parametrize(
     ("name", "expected", "expected_opening"),
     [
-        ("SQLITE_FULL", QuotaExhausted, QuotaExhausted),
+        ("SQLITE_FULL", DiskFull, DiskFull),
+        ("SQLITE_IOERR_WRITE", DiskFull, ConfigError),
+        ("SQLITE_READONLY", DiskFull, ConfigError),
         ("SQLITE_BUSY_SNAPSHOT", Unavailable, Unavailable),
         ("SQLITE_CORRUPT_INDEX", FatalError, ConfigError),
         ("SQLITE_READONLY_DIRECTORY", FatalError, ConfigError),

@@ -9,9 +9,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 from watchfiles import Change, watch
 
+from s3_to_milvus.adapters.events.backlog import Backlog
 from s3_to_milvus.adapters.folder_names import DEFAULT_IGNORE, components, name_rule
 from s3_to_milvus.domain.objects import EventType, ObjectEvent, ObjectRef, sort_key
-from s3_to_milvus.errors import Unavailable
+from s3_to_milvus.errors import S3ToMilvusError, Unavailable
 
 __all__ = ["FolderWatch"]
 
@@ -20,6 +21,7 @@ _STEP_MS = 15  # a change is told after one to two steps without another one
 _LOOK_MS = 200  # how often the roots themselves are looked at
 _MAX_PREFIXES = 100
 _MAX_FAILED_STARTS = 3
+_FIRST_WAIT_S, _MOST_WAIT_S = 0.5, 4.0
 
 _Identity = tuple[int, int]
 
@@ -31,8 +33,9 @@ class FolderWatch:
     one with an empty key that anything in the bucket may**; who takes the events lists that part. They come for
     folders that appear (moved in: their files are not told one by one), for every name that vanishes (it may have been
     a folder), and for a whole bucket as soon as it is watched: at the start, after its root was gone and came back,
-    after notifications broke (a name that is no valid UTF-8) or ``emit`` failed. So nothing falls between a scan and
-    the watch. The same names are ignored as in the folder store; links are not followed.
+    after notifications broke (a name that is no valid UTF-8) or ``emit`` failed unexpectedly. So nothing falls between
+    a scan and the watch. What ``emit`` refuses with one of our errors (the ledger's disk is full) is remembered, and
+    given again every few seconds. The same names are ignored as in the folder store; links are not followed.
     """
 
     kind = "watch"
@@ -53,6 +56,9 @@ class FolderWatch:
         self._must_poll = options.force_polling
         self._failed_starts = 0
         self._missed = set(self._roots)
+        self._backlog = Backlog()
+        self._wait_s = _FIRST_WAIT_S
+        self._again_at = 0.0
 
     def run(self, emit: Callable[[Sequence[ObjectEvent]], None], should_stop: Callable[[], bool]) -> None:
         """See `EventSource.run`. A root that is not there is waited for."""
@@ -70,15 +76,30 @@ class FolderWatch:
                 return
             now = self._identities()
             present = {bucket for bucket in seen if now.get(bucket) == seen[bucket]}
-            events = [ObjectEvent(ObjectRef(bucket, "")) for bucket in sorted(self._missed & present)]
-            events += self._events(changes, {bucket: real[bucket] for bucket in present})
-            if events:
-                self._missed |= present  # until emit returned
-                emit(events)
-                self._missed -= present
+            self._backlog.add([ObjectEvent(ObjectRef(bucket, "")) for bucket in sorted(self._missed & present)])
+            self._missed -= present
+            self._backlog.add(self._events(changes, {bucket: real[bucket] for bucket in present}))
+            try:
+                self._emit(emit)
+            except BaseException:
+                self._missed |= seen.keys()  # the watch ends here
+                raise
             if now != seen or not changes.isdisjoint((Change.deleted, root) for root in real.values()):
                 self._missed |= self._roots.keys()
                 return
+
+    def _emit(self, emit: Callable[[Sequence[ObjectEvent]], None]) -> None:
+        """Give out what waits; what is not taken waits on."""
+        if not self._backlog or time.monotonic() < self._again_at:
+            return
+        try:
+            emit(self._backlog.take())
+        except S3ToMilvusError:  # whoever takes the events has told people
+            self._again_at = time.monotonic() + self._wait_s
+            self._wait_s = min(_MOST_WAIT_S, 2 * self._wait_s)
+        else:
+            self._backlog.clear()
+            self._again_at, self._wait_s = 0.0, _FIRST_WAIT_S
 
     def _changes(
         self, paths: Sequence[str], should_stop: Callable[[], bool]

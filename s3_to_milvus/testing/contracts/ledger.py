@@ -11,6 +11,7 @@ from s3_to_milvus.domain.records import Claim, SettleState
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import SchemaMismatch
 from s3_to_milvus.ports import Ledger
+from s3_to_milvus.testing.contracts.ledger_deaths import LedgerDeathsContract
 from s3_to_milvus.testing.contracts.ledger_doors import LedgerDoorsContract
 from s3_to_milvus.testing.contracts.ledger_memory import LedgerMemoryContract
 from s3_to_milvus.testing.contracts.ledger_queue import LedgerQueueContract
@@ -23,7 +24,12 @@ __all__ = ["LedgerContract"]
 
 
 class LedgerContract(
-    LedgerQueueContract, LedgerMemoryContract, LedgerShelvesContract, LedgerDoorsContract, LedgerTruthContract
+    LedgerQueueContract,
+    LedgerDeathsContract,
+    LedgerMemoryContract,
+    LedgerShelvesContract,
+    LedgerDoorsContract,
+    LedgerTruthContract,
 ):
     """Inherit it and provide the fixtures ``ledger`` (empty, closed afterwards) and, if durable, ``reopen``."""
 

@@ -247,6 +247,19 @@ class LedgerMemoryContract:
         refs = [ObjectRef("docs", key).object_id for key in ("empty", "failed", "full", "new")]
         assert list(desk.ledger.standing(refs)) == [refs[2]]
 
+    def test_lines_say_what_is_queued(self, desk: Desk) -> None:
+        for key in ("failed", "observed", "rechecked", "running", "settled"):
+            desk.index(ObjectRef("docs", key))
+        desk.fail(ObjectRef("docs", "failed"))
+        desk.observe(ObjectRef("docs", "running"), ObjectRef("docs", "rechecked"))
+        desk.take()
+        desk.ledger.expire_all(T)
+        while claims := desk.take():
+            if claims[0].ref.key == "rechecked":
+                desk.settle(claims[0])
+        desk.observe(ObjectRef("docs", "observed"))
+        assert [line.key for line in desk.ledger.lines("docs") if line.is_queued] == ["observed", "running"]
+
     def test_lines_may_be_read_while_others_write(self, desk: Desk) -> None:
         keys = [f"{number:05d}" for number in range(2_100)]
         desk.ledger.observe([ObjectRef("docs", key) for key in keys], Lane.LIVE, T)

@@ -65,7 +65,7 @@ class LedgerShelvesContract:
         desk.commit(heir, now=T + 103)
         desk.settle(heir, T + 104)
         done, died, failed = desk.ledger.runs(A)
-        assert (done.run, done.action, done.outcome, done.attempt) == (heir.run, "replace", "indexed", 3)
+        assert (done.run, done.action, done.outcome, done.attempt) == (heir.run, "replace", "indexed", 2)
         assert (done.started_at, done.finished_at) == (T + 100, T + 103)
         assert done.stats == STATS
         assert (died.finished_at, died.attempt) == (None, 2)

@@ -42,7 +42,7 @@ class Walk:
             *(self.claim,) * 6,
             *(self.commit,) * 5,
             *(self.settle,) * 5,
-            *(self.retry, self.bury, self.release, self.heartbeat) * 2,
+            *(self.retry, self.bury, self.release, self.heartbeat, self.put_off, self.begin) * 2,
             *(self.requeue, self.note, self.deliver, self.sleep, self.expire, self.suspect),
             *(self.suspect, self.say),
         ]
@@ -146,9 +146,24 @@ class Walk:
     def bury(self) -> None:
         """One."""
         for real, model in self.some_claims(1):
-            self.trace.append(f"bury {real.run}")
-            answer = self.real.bury(real, BROKEN, self.now, RECHECK_S)
-            assert answer == self.model.bury(model, BROKEN, self.now, RECHECK_S), self.told()
+            retry_at = self.random.choice((None, self.now + 100))
+            self.trace.append(f"bury {real.run} {retry_at}")
+            answer = self.real.bury(real, BROKEN, self.now, RECHECK_S, retry_at)
+            assert answer == self.model.bury(model, BROKEN, self.now, RECHECK_S, retry_at), self.told()
+
+    def begin(self) -> None:
+        """One."""
+        for real, model in self.some_claims(1):
+            self.trace.append(f"begin {real.run}")
+            assert self.real.begin(real) == self.model.begin(model), self.told()
+
+    def put_off(self) -> None:
+        """One."""
+        for real, model in self.some_claims(1):
+            due = self.now + self.random.choice((0.0, 30.0))
+            self.trace.append(f"put_off {real.run} {due}")
+            answer = self.real.put_off(real, BROKEN, self.now, due, due + 50)
+            assert answer == self.model.put_off(model, BROKEN, self.now, due, due + 50), self.told()
 
     def note(self) -> None:
         """One."""

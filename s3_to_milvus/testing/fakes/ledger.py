@@ -78,7 +78,10 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
             if (work := item.work) is not None and work.due is not None and work.due <= now
         ]
         ready.sort(key=lambda each: each[:3])
-        return [self._claim(item, work, owner, now, now + lease_s) for *_, item, work in ready[:limit]]
+        first = ready[:limit]
+        alone = first[:1] if first and first[0][-1].is_deadly else []
+        chosen = alone or [each for each in first if not each[-1].is_deadly]
+        return [self._claim(item, work, owner, now, now + lease_s) for *_, item, work in chosen]
 
     def _claim(self, item: MemoryItem, work: MemoryWork, owner: str, now: float, lease_until: float) -> Claim:
         self.last_run += 1
@@ -98,6 +101,7 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
             dirty_since=work.dirty_since,
             is_retry=work.is_retry,
             deaths=work.deaths,
+            not_before=work.not_before,
         )
 
     def _held(self, claim: Claim) -> tuple[MemoryItem, MemoryWork] | None:
@@ -115,6 +119,14 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
             if each is not None:
                 each[1].due = now + lease_s
         return [each is not None for each in held]
+
+    @locked
+    def begin(self, claim: Claim) -> bool:
+        """As `Ledger.begin`."""
+        held = self._held(claim)
+        if held is not None:
+            held[1].is_begun = True
+        return held is not None
 
     @locked
     def commit(self, commits: Sequence[Commit], now: float) -> list[bool]:
@@ -191,7 +203,23 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
         return SettleState.AGAIN
 
     @locked
-    def bury(self, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
+    def put_off(self, claim: Claim, failure: Failure, now: float, due: float, not_before: float) -> SettleState:
+        """As `Ledger.put_off`."""
+        held = self._held(claim)
+        if held is None:
+            return SettleState.LOST
+        work = held[1]
+        self._forget_run(claim)
+        work.attempts -= 1
+        work.let_go(now if work.is_moved else due)
+        work.not_before = not_before
+        work.error_code, work.error = failure.code, failure.message
+        return SettleState.AGAIN
+
+    @locked
+    def bury(
+        self, claim: Claim, failure: Failure, now: float, recheck_s: float, retry_at: float | None = None
+    ) -> SettleState:
         """As `Ledger.bury`. Garbage stays known: to delete it twice does no harm, to forget it would."""
         held = self._held(claim)
         if held is None:
@@ -207,7 +235,8 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
             return SettleState.AGAIN
         if not work.is_committed:
             self._tell(claim, "bury", "failed", now, failure.message)
-        work.due, work.error_code, work.error = None, failure.code, failure.message
+        work.due, work.error_code, work.error = retry_at, failure.code, failure.message
+        work.is_settled = retry_at is None or item.is_failed
         return SettleState.DONE
 
     @locked
@@ -216,11 +245,14 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
         for claim in claims:
             held = self._held(claim)
             if held is not None:
-                runs = self.history[claim.ref]
-                if runs and runs[-1].run == claim.run and runs[-1].finished_at is None:
-                    runs.pop()
+                self._forget_run(claim)
                 held[1].attempts -= 1
                 held[1].let_go(now)
+
+    def _forget_run(self, claim: Claim) -> None:
+        runs = self.history[claim.ref]
+        if runs and runs[-1].run == claim.run and runs[-1].finished_at is None:
+            runs.pop()
 
     @locked
     def expire_all(self, now: float) -> int:

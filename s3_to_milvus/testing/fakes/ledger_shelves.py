@@ -72,9 +72,15 @@ class MemoryReading(MemoryTables):
 
     def lines(self, bucket: str, prefix: str = "") -> Iterator[IndexedLine]:
         """As `Ledger.lines`."""
-        for record in self.records(bucket, prefix):
-            version = record.version
-            yield IndexedLine(record.ref.key, version.etag, version.size_bytes, record.recipe, bool(record.ids))
+        with self.lock:
+            found = [
+                (item.record, item.work is not None and not item.work.is_settled)
+                for item in self._below(bucket, prefix)
+                if item.record is not None
+            ]
+        for record, is_queued in found:
+            version, has_rows = record.version, bool(record.ids)
+            yield IndexedLine(record.ref.key, version.etag, version.size_bytes, record.recipe, has_rows, is_queued)
 
     def records(self, bucket: str | None = None, prefix: str = "") -> Iterator[Record]:
         """As `Ledger.records`."""

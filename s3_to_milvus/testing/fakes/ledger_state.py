@@ -37,6 +37,8 @@ class MemoryWork:
     dirty_since: float
     attempts: int = 0
     deaths: int = 0
+    is_begun: bool = False
+    not_before: float | None = None
     suspicion: Suspicion = Suspicion.NONE
     is_retry: bool = False
     is_settled: bool = False
@@ -70,7 +72,8 @@ class MemoryWork:
         if self.suspicion is Suspicion.RECHECK and self.due is not None and self.due > now:
             self.suspicion = Suspicion.TAKEOVER  # too early to be the later look
         self.due = now if self.due is None else min(self.due, now)
-        self.attempts = self.deaths = 0
+        self.attempts = 0
+        self.not_before = now if is_retry else self.not_before
         self.error_code = self.error = ""
 
     def suspect(self, now: float) -> None:
@@ -81,17 +84,26 @@ class MemoryWork:
         if self.is_settled and not self.run:
             self.generation += 1
             self.lane, self.dirty_since, self.due, self.is_settled = Lane.BACKFILL, now, now, False
-            self.attempts = self.deaths = 0
+            self.attempts = 0
             self.error_code = self.error = ""
+
+    @property
+    def is_deadly(self) -> bool:
+        """True when somebody died, or seems to have died, while he held the object."""
+        return bool(self.deaths or self.run)
 
     def take(self, run: int, owner: str, lease_until: float) -> None:
         """A new claim holds the object."""
         if self.run:
             self.suspicion = Suspicion.TAKEOVER
-            self.deaths += 1
+            if not self.deaths or self.is_begun:
+                self.deaths += 1
+                self.not_before = None
+        else:
+            self.attempts += 1
         self.owner, self.run, self.run_generation = owner, run, self.generation
-        self.attempts += 1
         self.due = lease_until
+        self.is_begun = False
         self.is_committed = False
         self._take_over_observations()
 
@@ -100,7 +112,7 @@ class MemoryWork:
         self.owner, self.run, self.due = "", 0, due
         self._take_over_observations()
         if self.is_moved:
-            self.attempts = self.deaths = 0
+            self.attempts = 0
 
     def _take_over_observations(self) -> None:
         self.is_retry = self.is_retry or self.is_retry_next
@@ -120,7 +132,8 @@ class MemoryWork:
             self.is_settled = True
             self.suspicion = Suspicion.RECHECK if is_suspect else Suspicion.NONE
         if is_suspect:
-            self.attempts = self.deaths = 0
+            self.attempts = 0
+        self.deaths, self.not_before = 0, None
         return is_moved or is_suspect
 
 

@@ -20,7 +20,7 @@ _PORTS = {
     "vectors": ("ensure", "insert", "delete", "delete_other_runs", "fetch", "tend"),
     "ledger": (
         *("expire_all", "put_source", "observe", "claim", "add_collection", "commit", "settle"),
-        *("retry", "bury", "release", "note_run", "outbox_done"),
+        *("retry", "bury", "release", "put_off", "begin", "note_run", "outbox_done"),
     ),
 }
 # Steps inside the vendor's engine: (module, class, method).

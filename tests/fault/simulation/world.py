@@ -30,7 +30,7 @@ __all__ = ["BUCKET", "Chances", "World"]
 
 BUCKET = "bucket"
 _STORE = frozenset({"get"})
-_LEDGER = frozenset({"claim", "commit", "settle", "retry", "bury", "release"})
+_LEDGER = frozenset({"claim", "commit", "settle", "retry", "bury", "release", "put_off", "begin"})
 _VECTORS = frozenset({"ensure", "insert", "sync", "delete", "delete_other_runs", "fetch"})
 _EMBEDDER = frozenset({"embed_documents"})
 _WRITTEN = frozenset({"after commit", "after insert", "after delete", "after delete_other_runs"})
@@ -111,7 +111,7 @@ class World:
             load_rows=5,
             hold_s=5,
             slow_s=30.0,
-            retry=RetryPolicy(base_s=2.0, cap_s=20.0, defect_attempts=10_000, deaths=10_000),
+            retry=RetryPolicy(base_s=2.0, cap_s=20.0, defect_attempts=10_000, death_cap_s=20.0),
         )
         return Parts(
             stores={BUCKET: Stepped(self.store_port, pause, _STORE, fault)},

@@ -331,19 +331,6 @@ def test_rows_that_vanished_are_made_again_when_the_claim_is_suspect(house):
     assert house.texts() == ["one", "two"]
 
 
-def test_a_deadly_file_is_buried_alone_and_its_neighbours_live(house):
-    deadly = house.put("a/deadly.txt", "x")
-    others = [house.put(f"a/{n}.txt", "y") for n in range(3)]
-    house.ledger.claim("killed 0", 10, house.clock.now(), 1.0)
-    for death in range(5):
-        house.clock.advance(2)
-        claims = house.ledger.claim(f"killed {death + 1}", 10, house.clock.now(), 1.0)
-        house.ledger.release([claim for claim in claims if claim.ref != deadly], house.clock.now())
-    house.later(2)
-    assert house.record(deadly).error_code == "parser_crashed"
-    assert all(house.outcome(ref) is Outcome.INDEXED for ref in others)
-
-
 def test_a_route_that_leads_nowhere_removes_what_was_indexed(tmp_path):
     house = House(tmp_path)
     ref = house.put("tmp/x.txt", "one")

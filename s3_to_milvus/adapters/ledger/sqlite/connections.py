@@ -90,7 +90,7 @@ class ReadPool:
             connection = self._take()
             yield connection
         except sqlite3.Error as exc:
-            raise translated(exc) from exc
+            raise translated(exc, self._path) from exc
         finally:
             if connection is not None:
                 self._give_back(connection)

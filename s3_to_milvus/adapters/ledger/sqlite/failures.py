@@ -1,8 +1,9 @@
 """Translates what SQLite reports into our errors, once."""
 
 import sqlite3
+from pathlib import Path
 
-from s3_to_milvus.errors import ConfigError, FatalError, QuotaExhausted, S3ToMilvusError, Unavailable
+from s3_to_milvus.errors import ConfigError, DiskFull, FatalError, S3ToMilvusError, Unavailable
 
 __all__ = ["DAMAGED_HINT", "translated"]
 
@@ -13,16 +14,19 @@ DAMAGED_HINT = (
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_INTERRUPT")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
 _REFUSED = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
+# What a disk without space, over its quota or remounted read-only makes of a write.
+_UNWRITABLE = frozenset(
+    {"SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE"}
+)
 
 
-def translated(error: sqlite3.Error, *, is_opening: bool = False) -> S3ToMilvusError:
+def translated(error: sqlite3.Error, path: Path | None = None, *, is_opening: bool = False) -> S3ToMilvusError:
     """The error of ours that says the same; while opening, what a person must change is a `ConfigError`."""
     name = getattr(error, "sqlite_errorname", None) or ""
     must_act: type[ConfigError | FatalError] = ConfigError if is_opening else FatalError
-    if name.startswith("SQLITE_FULL"):
-        return QuotaExhausted(
-            f"The disk of the ledger is full: {error}.", hint="Free some space; work goes on by itself."
-        )
+    if name == "SQLITE_FULL" or (name in _UNWRITABLE and not is_opening):
+        where = f" ({path.parent})" if path else ""
+        return DiskFull(f"The disk of the ledger{where} is full or can't be written: {error}.")
     if name.startswith(_LOCKED):
         return Unavailable(f"Another process holds the ledger: {error}.")
     if name.startswith(_DAMAGED):

@@ -56,8 +56,8 @@ class SqliteLedger:
                 connection.close()
                 raise
         except sqlite3.Error as exc:
-            raise translated(exc, is_opening=True) from exc
-        self._writer = Writer(connection)
+            raise translated(exc, path, is_opening=True) from exc
+        self._writer = Writer(connection, path)
         self._pool = ReadPool(path, options.busy_timeout_s)
         self._reading = Reading(self._pool)
         self._mark = self._reading.mark()
@@ -88,6 +88,10 @@ class SqliteLedger:
         """As `Ledger.heartbeat`."""
         return self._writer.run(lambda txn: queue.heartbeat(txn, claims, now, lease_s)) if claims else []
 
+    def begin(self, claim: Claim) -> bool:
+        """As `Ledger.begin`."""
+        return self._writer.run(lambda txn: queue.begin(txn, claim))
+
     def commit(self, commits: Sequence[Commit], now: float) -> list[bool]:
         """As `Ledger.commit`."""
         return self._writer.run(lambda txn: resolution.commit(txn, commits, now)) if commits else []
@@ -111,9 +115,15 @@ class SqliteLedger:
         flags = {"is_unclean": is_unclean, "is_charged": is_charged}
         return self._writer.run(lambda txn: resolution.retry(txn, claim, failure, now, due, stats, **flags))
 
-    def bury(self, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
+    def bury(
+        self, claim: Claim, failure: Failure, now: float, recheck_s: float, retry_at: float | None = None
+    ) -> SettleState:
         """As `Ledger.bury`. Garbage stays known: to delete it twice does no harm, to forget it would."""
-        return self._writer.run(lambda txn: resolution.bury(txn, claim, failure, now, recheck_s))
+        return self._writer.run(lambda txn: resolution.bury(txn, claim, failure, now, recheck_s, retry_at))
+
+    def put_off(self, claim: Claim, failure: Failure, now: float, due: float, not_before: float) -> SettleState:
+        """As `Ledger.put_off`."""
+        return self._writer.run(lambda txn: resolution.put_off(txn, claim, failure, now, due, not_before))
 
     def release(self, claims: Sequence[Claim], now: float) -> None:
         """As `Ledger.release`."""

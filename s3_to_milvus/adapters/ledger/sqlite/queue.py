@@ -9,7 +9,7 @@ from s3_to_milvus.adapters.ledger.sqlite.writer import Transaction
 from s3_to_milvus.domain.objects import Lane, ObjectRef, sort_key
 from s3_to_milvus.domain.records import Claim
 
-__all__ = ["claim", "expire_all", "heartbeat", "observe", "raise_runs", "requeue", "suspect"]
+__all__ = ["begin", "claim", "expire_all", "heartbeat", "observe", "raise_runs", "requeue", "suspect"]
 
 
 def observe(txn: Transaction, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
@@ -84,6 +84,7 @@ def claim(txn: Transaction, owner: str, limit: int, now: float, lease_s: float) 
     for lane in LANE_NUMBERS.values():
         if len(rows) < limit:
             rows += txn.execute(sql.CLAIM_LANE, (lane, now, limit - len(rows))).fetchall()
+    rows = _alone_if_suspect(rows)
     if not rows:
         return []
     last_run = txn.execute(sql.LAST_RUN).fetchone()[0]
@@ -94,13 +95,21 @@ def claim(txn: Transaction, owner: str, limit: int, now: float, lease_s: float) 
         number = object_number(object_id)
         holds.append((owner, each.run, each.lease_until, oid))
         runs.append((each.run, number, bucket, key, each.attempts, now))
-        if each.generation > 1 or each.attempts > 1:
+        if each.generation > 1 or each.attempts > 1 or each.deaths:
             seen_before.append((number,))
-        txn.move(bucket, row[12], "running")
+        txn.move(bucket, row[14], "running")
     txn.connection.executemany(sql.HOLD, holds)
     txn.connection.executemany(sql.NEW_RUN, runs)
     txn.connection.executemany(sql.KEEP_NEWEST_RUNS, seen_before)
     return claims
+
+
+def _alone_if_suspect(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The first row alone where its object may kill who works on it; else all rows of which nobody thinks so."""
+    suspect = [row[7] > 0 or row[9] is not None for row in rows]  # deaths; the claim that holds it
+    if suspect and suspect[0]:
+        return rows[:1]
+    return [row for row, is_suspect in zip(rows, suspect, strict=True) if not is_suspect]
 
 
 def heartbeat(txn: Transaction, claims: Sequence[Claim], now: float, lease_s: float) -> list[bool]:
@@ -112,6 +121,12 @@ def heartbeat(txn: Transaction, claims: Sequence[Claim], now: float, lease_s: fl
 def raise_runs(txn: Transaction, least: int) -> None:
     """As `Ledger.raise_runs`."""
     txn.execute(sql.RAISE_RUNS, {"least": least})
+
+
+def begin(txn: Transaction, claim: Claim) -> bool:
+    """As `Ledger.begin`."""
+    values = (claim.ref.bucket, sort_key(claim.ref.key), claim.run)
+    return txn.execute(sql.BEGUN, values).fetchone() is not None
 
 
 def expire_all(txn: Transaction, now: float) -> int:

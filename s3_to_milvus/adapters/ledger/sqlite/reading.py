@@ -107,13 +107,13 @@ class Reading:
         """As `Ledger.lines`."""
         terms, values = _below(bucket, prefix)
         where = _where([*terms, "o.key >= ?", "o.outcome IS NOT NULL"])
-        statement = f"""SELECT o.key, o.etag, o.size_bytes, o.recipe, o.has_rows FROM objects o {where}
-            ORDER BY o.key LIMIT {_PAGE}"""  # noqa: S608 - constants only
+        statement = f"""SELECT o.key, o.etag, o.size_bytes, o.recipe, o.has_rows, w.is_settled = 0 {_OF_ALL} {where}
+            ORDER BY o.key LIMIT {_PAGE}"""
         start = b""
         while True:
             page = self._all(statement, [*values, start])
-            for key, etag, size_bytes, recipe, has_rows in page:
-                yield IndexedLine(key_of(key), etag, size_bytes, recipe, has_rows == 1)
+            for key, etag, size_bytes, recipe, has_rows, is_queued in page:
+                yield IndexedLine(key_of(key), etag, size_bytes, recipe, has_rows == 1, is_queued == 1)
             if len(page) < _PAGE:
                 return
             start = page[-1][0] + b"\0"

@@ -13,7 +13,7 @@ from s3_to_milvus.domain.limits import storable_text
 from s3_to_milvus.domain.objects import sort_key
 from s3_to_milvus.domain.records import Claim, Commit, Failure, Outcome, Record, RunStats, SettleState
 
-__all__ = ["bury", "commit", "note_run", "release", "retry", "settle"]
+__all__ = ["bury", "commit", "note_run", "put_off", "release", "retry", "settle"]
 
 _NONE, _TAKEOVER, _RECHECK = 0, 1, 2
 # Runs of forgotten objects stay in the timeline for this many runs more.
@@ -44,6 +44,7 @@ class _Held(NamedTuple):
     deaths: int
     error_code: str
     error: str
+    not_before: float | None
 
     @property
     def is_moved(self) -> bool:
@@ -67,6 +68,7 @@ class _Next(NamedTuple):
     dirty_since: float
     error_code: str = ""
     error: str = ""
+    not_before: float | None = None
 
 
 def commit(txn: Transaction, commits: Sequence[Commit], now: float) -> list[bool]:
@@ -144,8 +146,10 @@ def _again(held: _Held, now: float, recheck_s: float) -> _Next | None:
     return None
 
 
-def _dead(held: _Held, error_code: str, error: str) -> _Next:
-    return _Next(None, held.attempts, held.deaths, _NONE, 0, 1, held.dirty_since, error_code, error)
+def _dead(held: _Held, error_code: str, error: str, retry_at: float | None = None) -> _Next:
+    # Where no record tells of the failure, the later try is the next attempt.
+    is_settled = int(retry_at is None or held.outcome == Outcome.FAILED)
+    return _Next(retry_at, held.attempts, 0, _NONE, 0, is_settled, held.dirty_since, error_code, error)
 
 
 def _let_go(txn: Transaction, claim: Claim, held: _Held, following: _Next) -> None:
@@ -184,13 +188,16 @@ def retry(
 
 
 def _handed_back(held: _Held, due: float, attempts: int, suspicion: int, failure: Failure) -> _Next:
-    """The row of a claim that was not resolved; an object observed meanwhile starts counting anew."""
-    counted = (0, 0) if held.is_moved else (attempts, held.deaths)
+    """The row of a claim that was not resolved; an object observed meanwhile starts counting its attempts anew."""
+    counted = 0 if held.is_moved else attempts
     is_retry = max(held.is_retry, held.next_is_retry)
-    return _Next(due, *counted, suspicion, is_retry, None, held.dirty_since, failure.code, failure.message)
+    since, code, message = held.dirty_since, failure.code, failure.message
+    return _Next(due, counted, held.deaths, suspicion, is_retry, None, since, code, message, held.not_before)
 
 
-def bury(txn: Transaction, claim: Claim, failure: Failure, now: float, recheck_s: float) -> SettleState:
+def bury(
+    txn: Transaction, claim: Claim, failure: Failure, now: float, recheck_s: float, retry_at: float | None
+) -> SettleState:
     """As `Ledger.bury`. Garbage stays known: to delete it twice does no harm, to forget it would."""
     held = _held(txn, claim)
     if held is None:
@@ -206,7 +213,7 @@ def bury(txn: Transaction, claim: Claim, failure: Failure, now: float, recheck_s
         return SettleState.AGAIN
     if not held.is_committed:
         _tell(txn, claim, "bury", "failed", now, failure.message)
-    _let_go(txn, claim, held, _dead(held, failure.code, failure.message))
+    _let_go(txn, claim, held, _dead(held, failure.code, failure.message, retry_at))
     return SettleState.DONE
 
 
@@ -218,6 +225,17 @@ def release(txn: Transaction, claims: Sequence[Claim], now: float) -> None:
             txn.execute(sql.FORGET_RUN, (claim.run,))
             before = Failure(held.error_code, held.error)
             _let_go(txn, claim, held, _handed_back(held, now, held.attempts - 1, held.suspicion, before))
+
+
+def put_off(txn: Transaction, claim: Claim, failure: Failure, now: float, due: float, not_before: float) -> SettleState:
+    """As `Ledger.put_off`."""
+    held = _held(txn, claim)
+    if held is None:
+        return SettleState.LOST
+    txn.execute(sql.FORGET_RUN, (claim.run,))
+    waiting = _handed_back(held, now if held.is_moved else due, held.attempts - 1, held.suspicion, failure)
+    _let_go(txn, claim, held, waiting._replace(not_before=not_before))
+    return SettleState.AGAIN
 
 
 def note_run(txn: Transaction, claim: Claim, action: str, outcome: str, now: float, stats: RunStats) -> None:

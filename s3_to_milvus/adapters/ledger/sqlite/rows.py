@@ -165,22 +165,25 @@ def garbage_of(text: str | None) -> tuple[Garbage, ...]:
 
 def claim_of(columns: _Columns, run: int, lease_until: float) -> Claim:
     """A new claim from a row of the claim statement (as it was before the claim), in the statement's order."""
-    _, bucket, key, _, lane, generation, attempts, deaths, suspicion, held, since, is_retry, _, garbage = columns[:14]
+    _, bucket, key, _, lane, generation, attempts, deaths, suspicion, held = columns[:10]
+    since, is_retry, not_before, is_begun, _, garbage = columns[10:16]
     ref = ObjectRef(bucket, key_of(key))
     is_taken_over = held is not None
+    is_dead = is_taken_over and (not deaths or bool(is_begun))
     return Claim(
         ref=ref,
         run=run,
         generation=generation,
-        attempts=attempts + 1,
+        attempts=attempts + (not is_taken_over),
         lane=LANES[lane],
         lease_until=lease_until,
         suspicion=Suspicion.TAKEOVER if is_taken_over else _SUSPICIONS[suspicion],
-        record=record_of(ref, columns[14:]),
+        record=record_of(ref, columns[16:]),
         garbage=garbage_of(garbage),
         dirty_since=since,
         is_retry=bool(is_retry),
-        deaths=deaths + is_taken_over,
+        deaths=deaths + is_dead,
+        not_before=None if is_dead else not_before,
     )
 
 

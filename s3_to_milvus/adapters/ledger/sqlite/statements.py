@@ -3,6 +3,7 @@
 from s3_to_milvus.adapters.ledger.sqlite.rows import RECORD
 
 __all__ = [
+    "BEGUN",
     "CLAIM_LANE",
     "EXPIRE_ALL",
     "FAILED",
@@ -57,14 +58,16 @@ OBSERVE_HELD = """UPDATE work SET generation = generation + 1, lane = min(lane, 
   next_since = coalesce(next_since, :now), next_is_retry = max(next_is_retry, :is_retry) WHERE oid = :oid"""
 
 # A re-check that comes early can't be the later look that a takeover asked for: it stays a takeover.
-OBSERVE_FREE = """UPDATE work SET generation = generation + 1, attempts = 0, deaths = 0, error_code = '', error = '',
+# What is observed never ends the wait of an object with deaths: only a person does that.
+OBSERVE_FREE = """UPDATE work SET generation = generation + 1, attempts = 0, error_code = '', error = '',
+  not_before = iif(:is_retry, :now, not_before),
   lane = iif(is_settled, :lane, min(lane, :lane)), dirty_since = iif(is_settled, :now, dirty_since),
   is_retry = iif(is_settled, :is_retry, max(is_retry, :is_retry)), is_settled = 0,
   suspicion = iif(suspicion = 2 AND due > :now, 1, suspicion), due = min(coalesce(due, :now), :now) WHERE oid = :oid"""
 
 # Its order is that of `rows.claim_of`.
 CLAIM_LANE = f"""SELECT o.oid, o.bucket, o.key, o.object_id, w.lane, w.generation, w.attempts, w.deaths, w.suspicion,
-  w.run, w.dirty_since, max(w.is_retry, w.next_is_retry), {PLACE}, o.garbage, {RECORD}
+  w.run, w.dirty_since, max(w.is_retry, w.next_is_retry), w.not_before, w.is_begun, {PLACE}, o.garbage, {RECORD}
 FROM work w INDEXED BY work_due CROSS JOIN objects o ON o.oid = w.oid
 WHERE w.lane = ? AND w.due <= ? ORDER BY w.due, w.oid LIMIT ?"""  # noqa: S608 - constants only
 
@@ -79,13 +82,21 @@ SUSPECT = """UPDATE work SET suspicion = CASE WHEN suspicion = 1 OR run IS NOT N
   THEN 1 ELSE 2 END WHERE oid = :oid"""
 
 SUSPECT_SETTLED = """UPDATE work SET suspicion = iif(suspicion = 1 OR (suspicion = 2 AND due > :now), 1, 2),
-  lane = :lane, dirty_since = :now, due = :now, attempts = 0, deaths = 0, error_code = '', error = '',
+  lane = :lane, dirty_since = :now, due = :now, attempts = 0, error_code = '', error = '',
   generation = generation + 1, is_settled = 0 WHERE oid = :oid"""
 
 RAISE_RUNS = "UPDATE sqlite_sequence SET seq = :least WHERE name = 'runs' AND seq < :least"
 
-HOLD = """UPDATE work SET suspicion = iif(run IS NULL, suspicion, 1), deaths = deaths + (run IS NOT NULL),
-  owner = :owner, run = :run, run_generation = generation, attempts = attempts + 1, due = :due, is_committed = 0,
+BEGUN = """UPDATE work SET is_begun = 1 WHERE oid = (SELECT oid FROM objects WHERE bucket = ? AND key = ?)
+  AND run = ? RETURNING 1"""
+
+# An attempt that nobody resolved is no attempt of the object: it counts as a death only; after the first one only where
+# the object was being read. The same as in `rows.claim_of`.
+HOLD = """UPDATE work SET suspicion = iif(run IS NULL, suspicion, 1),
+  deaths = deaths + (run IS NOT NULL AND (deaths = 0 OR is_begun)),
+  not_before = iif(run IS NOT NULL AND (deaths = 0 OR is_begun), NULL, not_before),
+  attempts = attempts + (run IS NULL), is_begun = 0,
+  owner = :owner, run = :run, run_generation = generation, due = :due, is_committed = 0,
   is_retry = max(is_retry, next_is_retry), next_is_retry = 0, next_since = NULL WHERE oid = :oid"""
 
 NEW_RUN = "INSERT INTO runs (run, object, bucket, key, attempt, started_at) VALUES (?, ?, ?, ?, ?, ?)"
@@ -99,7 +110,7 @@ HEARTBEAT = """UPDATE work SET due = ? WHERE oid = (SELECT oid FROM objects WHER
 # Objects whose claim still holds them; the orders are those of `resolution`.
 FIND_HELD = """SELECT o.oid, o.object_id, o.outcome, o.generation, o.garbage IS NOT NULL, o.error_code, o.error,
   w.generation, w.run_generation, w.suspicion, w.is_committed, w.dirty_since, w.next_since, w.is_retry,
-  w.next_is_retry, w.attempts, w.deaths, w.error_code, w.error
+  w.next_is_retry, w.attempts, w.deaths, w.error_code, w.error, w.not_before
 FROM objects o CROSS JOIN work w ON w.oid = o.oid WHERE o.bucket = ? AND o.key = ? AND w.run = ?"""
 
 FIND_COMMITTING = """SELECT o.oid, o.has_rows, o.collection, o.run, o.ids, o.chunk_count, o.garbage, w.is_committed,
@@ -124,7 +135,8 @@ SELECT ?1, bucket, key, ?2, ?3, started_at, ?1 - started_at, ?4 FROM runs WHERE 
 # Nobody holds the object any more. Every column that a claim touches is written.
 RESOLVED = """UPDATE work SET owner = NULL, run = NULL, due = :due, attempts = :attempts, deaths = :deaths,
   suspicion = :suspicion, is_retry = :is_retry, is_settled = coalesce(:is_settled, is_settled),
-  dirty_since = :dirty_since, next_since = NULL, next_is_retry = 0, error_code = :error_code, error = :error
+  dirty_since = :dirty_since, next_since = NULL, next_is_retry = 0, error_code = :error_code, error = :error,
+  not_before = :not_before
 WHERE oid = :oid RETURNING is_settled"""
 
 WORK_DONE = "DELETE FROM work WHERE oid = ?"

@@ -4,6 +4,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from s3_to_milvus.adapters.ledger.sqlite.failures import translated
@@ -63,8 +64,9 @@ class Writer:
     A thread of its own, because then no interrupt of a caller can leave a transaction half done.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path | None = None) -> None:
         self._connection = connection
+        self._path = path
         self._gate = threading.Lock()
         self._is_closed = False
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
@@ -84,7 +86,7 @@ class Writer:
             result: T = request.result
             return result
         if isinstance(error, sqlite3.Error):
-            raise translated(error) from error
+            raise translated(error, self._path) from error
         raise error
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """The side of a parsing child: it enters the sandbox once, then turns jobs into answers."""
 
 import contextlib
+import errno
 import signal
 import traceback
 from collections.abc import Iterable, Mapping
@@ -12,13 +13,15 @@ from s3_to_milvus.adapters.parsers.isolated import sandbox
 from s3_to_milvus.adapters.parsers.isolated.wire import INLINE_BYTES, Answer, Job, attachment_head, encode_blocks
 from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Attachment, Block, Document
-from s3_to_milvus.errors import DocumentTooLarge, S3ToMilvusError
+from s3_to_milvus.errors import DocumentTooLarge, S3ToMilvusError, Unavailable
 from s3_to_milvus.ports import Parser
 
 __all__ = ["run", "start"]
 
 _BATCH_BLOCKS = 64
 _BATCH_CHARS = 65_536
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_NO_ROOM_HINT = "Free some space in the data folder; the file is tried again by itself."
 
 _parsers: dict[str, Parser] = {}
 _isolation: list[str] = []
@@ -59,9 +62,17 @@ def run(job: Job) -> Answer:
         return Answer(error=(exc.code, exc.message, exc.hint))
     except MemoryError:
         return Answer(error=("memory", "", ""))
+    except OSError as exc:
+        if exc.errno not in _NO_ROOM:
+            return _defect(exc)
+        return Answer(error=(Unavailable.code, f"No room to parse the file in: {exc.strerror}", _NO_ROOM_HINT))
     except BaseException as exc:  # noqa: BLE001 - also panics of Rust, which no other process could even unpickle
-        message = f"The parser failed: {type(exc).__name__}: {str(exc)[:500]}"
-        return Answer(error=("defect", message, ""), traceback=traceback.format_exc()[-8000:])
+        return _defect(exc)
+
+
+def _defect(exc: BaseException) -> Answer:
+    message = f"The parser failed: {type(exc).__name__}: {str(exc)[:500]}"
+    return Answer(error=("defect", message, ""), traceback=traceback.format_exc()[-8000:])
 
 
 def _parser(target: str, options: Mapping[str, Any]) -> Parser:
@@ -83,6 +94,8 @@ def _answer(document: Document, spool: Path, limits: DocumentLimits) -> Answer:
             blocks = out.inline()
             start = out.add_attachments(document.attachments, limits)
         except OSError as exc:
+            if exc.errno in _NO_ROOM:
+                raise  # the disk's fault, not the document's
             raise DocumentTooLarge(
                 f"The text of the document does not fit into the scratch folder: {exc.strerror}"
             ) from exc

@@ -31,7 +31,7 @@ from s3_to_milvus.adapters.parsers.isolated.wire import (
 )
 from s3_to_milvus.domain.documents import Document
 from s3_to_milvus.domain.formats import Format
-from s3_to_milvus.errors import ParserCrashed, ParserTimeout, S3ToMilvusError, Unavailable
+from s3_to_milvus.errors import ParserCrashed, ParserKilled, ParserTimeout, S3ToMilvusError, Unavailable
 from s3_to_milvus.ports import Parser, ParserInput
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ __all__ = ["ParsingPool"]
 
 _TASKS_PER_CHILD = 50
 _GRACE_S = 30.0
+_SCRATCH_S = 10.0
+# Sent to a whole group of processes when a service or a terminal ends: they say nothing about the file.
+_STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 
 
 class ParsingPool:
@@ -95,7 +98,7 @@ class ParsingPool:
     def run(self, target: str, options: dict[str, Any], source: ParserInput | None) -> Document:
         """Do one job in a child. Raises what the parser raised, `ParserTimeout`, `ParserCrashed`."""
         with self._slots:
-            places, name = self._own_folder().places, token_hex(16)
+            places, name = self._own_places(), token_hex(16)
             spool, copy = places.filled / name, places.given / name
             try:
                 spool.touch(mode=0o600)
@@ -103,10 +106,11 @@ class ParsingPool:
                 job = Job(target, options, given, str(spool), 2 * self._options.timeout_s)
                 return _document(self._answer(job), spool)
             except OSError as exc:
-                raise Unavailable(f"The scratch folder {places.filled} cannot be used: {exc.strerror}") from exc
+                raise _unusable(places.filled, exc) from exc
             finally:
                 for path in (copy, spool):
-                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):
+                        path.unlink(missing_ok=True)
 
     def isolation(self) -> str:
         """How far children are shut off from everything else: full, partial or off, and by which measures."""
@@ -164,8 +168,12 @@ class ParsingPool:
             how = f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}"
         except ValueError:
             how = f"signal {-exit_code}"
+        if -exit_code in _STOPS:
+            return Unavailable(f"The parsing process was stopped from outside while it read this file ({how}).")
+        if exit_code == -signal.SIGKILL:
+            return ParserKilled(f"The parsing process was killed while it read this file ({how}).")
         limit = f"limit {self._options.memory_mb} MB"
-        return ParserCrashed(f"The parser's process died on this file ({how}; memory {limit}).")
+        return ParserCrashed(f"The parsing process died while it read this file ({how}; memory {limit}).")
 
     def _running(self) -> "ProcessPool":
         """The pool, started if it is not."""
@@ -184,12 +192,15 @@ class ParsingPool:
                 )
             return self._pool
 
-    def _own_folder(self) -> "_Folder":
-        """The folder of this service, made with the first job."""
+    def _own_places(self) -> Places:
+        """The folders of this service, made with the first job."""
         with self._lock:
             if self._is_closed:
                 raise Unavailable("The service is stopping.")
-            return self._opened()
+            try:
+                return self._opened().places
+            except OSError as exc:
+                raise _unusable(self._scratch, exc) from exc
 
     def _opened(self) -> "_Folder":
         if self._folder is None:
@@ -206,6 +217,11 @@ class ParsingPool:
             for future in list(self._pending):
                 future.cancel()
             _stop(pool)
+
+
+def _unusable(folder: Path, error: OSError) -> Unavailable:
+    """No room, no rights: nothing that the document is to blame for."""
+    return Unavailable(f"The scratch folder {folder} cannot be used: {error.strerror}", retry_after_s=_SCRATCH_S)
 
 
 class _Facts(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
 from s3_to_milvus.errors import (
+    DiskFull,
     FatalError,
     QuotaExhausted,
     RateLimited,
@@ -34,7 +35,8 @@ _BAD_INPUT_CLASSES = {"ParamError", "DataNotMatchException", "DataTypeNotMatchEx
 _GRPC_AUTH = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 _GRPC_DOWN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "ABORTED"}
 _AUTH_WORDS = re.compile(r"auth check fail|unauthenticated|permission deny|permission denied|privilege", re.IGNORECASE)
-_FULL_WORDS = re.compile(r"no space left|disk quota exceeded|quota exceeded|quota exhausted", re.IGNORECASE)
+_DISK_WORDS = re.compile(r"no space left|disk quota exceeded|read-only file system", re.IGNORECASE)
+_FULL_WORDS = re.compile(r"quota exceeded|quota exhausted", re.IGNORECASE)
 _LARGE_WORDS = re.compile(r"larger than max|message too large", re.IGNORECASE)
 _INPUT_WORDS = re.compile(
     r"exceeds? max|is not a number|\bnan\b|infinity|dim(ension)?\b.*(match|expect)"
@@ -113,6 +115,8 @@ def _of_code(exc: Exception, message: str, is_insert: bool) -> S3ToMilvusError:
         )
     if code in _RATE_LIMIT:
         return RateLimited(message, retry_after_s=_RETRY_AFTER_S)
+    if _DISK_WORDS.search(words):
+        return DiskFull(message)
     if code in _DENIED or _FULL_WORDS.search(words):
         return QuotaExhausted(message, hint="Make room on the disk or raise the quota of Milvus.")
     if is_insert and _is_bad_input(exc, code, words):
