@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from s3_to_milvus.adapters.ledger.sqlite.failures import translated
-from s3_to_milvus.errors import ConfigError, Unavailable
+from s3_to_milvus.adapters.ledger.sqlite.health import FileHealth
+from s3_to_milvus.errors import ConfigError, LedgerDamaged, Unavailable
 
 __all__ = ["ReadPool", "open_reader", "open_writer"]
 
@@ -75,7 +75,8 @@ def _set_wal(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
 class ReadPool:
     """Connections for reading: one per reading thread at a time, a few kept for the next."""
 
-    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+    def __init__(self, path: Path, busy_timeout_s: float, health: FileHealth) -> None:
+        self._health = health
         self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.Lock()
@@ -84,13 +85,14 @@ class ReadPool:
 
     @contextmanager
     def borrow(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one short read. SQLite's errors leave as ours."""
+        """A connection for one short read. SQLite's errors leave as ours; see `FileHealth`."""
         connection = None
+        self._health.verify_present()
         try:
             connection = self._take()
             yield connection
-        except sqlite3.Error as exc:
-            raise translated(exc) from exc
+        except (sqlite3.Error, UnicodeDecodeError, LedgerDamaged) as exc:
+            raise self._health.noted(exc) from exc
         finally:
             if connection is not None:
                 self._give_back(connection)

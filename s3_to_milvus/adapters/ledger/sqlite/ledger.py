@@ -8,9 +8,10 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from s3_to_milvus.adapters.ledger.sqlite import doors, queue, resolution, shelves
-from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool, open_writer
+from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool, open_reader, open_writer
 from s3_to_milvus.adapters.ledger.sqlite.failures import translated
-from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate
+from s3_to_milvus.adapters.ledger.sqlite.health import FileHealth, examine
+from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate, number_runs_from_now
 from s3_to_milvus.adapters.ledger.sqlite.reading import Reading
 from s3_to_milvus.adapters.ledger.sqlite.writer import Writer
 from s3_to_milvus.domain.access import AccessKey
@@ -35,6 +36,8 @@ from s3_to_milvus.ports import CollectionCounts, SourceEntry, Standing
 
 __all__ = ["SqliteLedger"]
 
+_EXAMINED_AT_ONCE = 64 << 20  # bytes: 0.2 s; a larger file is examined while the ledger works
+
 
 class SqliteLedger:
     """Implements `ports.Ledger` in one file on a local disk; several processes of one host may share it."""
@@ -50,16 +53,23 @@ class SqliteLedger:
         self._path = path
         try:
             connection = open_writer(path, options.busy_timeout_s)
+            is_large = path.stat().st_size > _EXAMINED_AT_ONCE
             try:
+                if not is_large:
+                    examine(connection, path)
                 migrate(connection)
+                number_runs_from_now(connection)
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as exc:
-            raise translated(exc, is_opening=True) from exc
-        self._writer = Writer(connection)
-        self._pool = ReadPool(path, options.busy_timeout_s)
+        except (sqlite3.Error, UnicodeDecodeError) as exc:
+            raise translated(exc, is_opening=True, file=str(path)) from exc
+        self._health = FileHealth(path)
+        self._writer = Writer(connection, self._health)
+        self._pool = ReadPool(path, options.busy_timeout_s, self._health)
         self._reading = Reading(self._pool)
+        if is_large:
+            self._health.examine_behind(open_reader(path, options.busy_timeout_s))
 
     def observe(self, refs: Sequence[ObjectRef], lane: Lane, now: float) -> None:
         """As `Ledger.observe`."""
@@ -249,5 +259,6 @@ class SqliteLedger:
 
     def close(self) -> None:
         """As `Ledger.close`."""
+        self._health.close()
         self._pool.close()
         self._writer.close()
