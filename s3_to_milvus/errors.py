@@ -196,7 +196,7 @@ class LedgerDamaged(FatalError):
 
 
 class LedgerLost(FatalError):
-    """The file of the ledger was deleted or replaced while it was open: nothing is written to it any more."""
+    """The file of the ledger was deleted or replaced while open: nothing is written, what it knew last is read."""
 
     code = "ledger_lost"
     default_hint = (

@@ -1,9 +1,11 @@
 """The vector store."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
+from s3_to_milvus.ports.frozen import Frozen
 from s3_to_milvus.ports.originals import Originals
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ class VectorStore(Protocol):
     """Milvus. Every write may be repeated."""
 
     kind: str
+    folder: Path | None
+    """What `freeze` copies; None: it lies on a server."""
 
     @property
     def originals(self) -> Originals | None:
@@ -64,6 +68,10 @@ class VectorStore(Protocol):
 
     def check(self) -> str:
         """As `ObjectStore.check`."""
+
+    def freeze(self, meanwhile: Callable[[], None]) -> Frozen | None:
+        """All of it as it is now, to be copied; None where it lies on a server. ``meanwhile`` is called at that very
+        moment: where a frozen store is given back, nobody inserts or deletes while it runs."""
 
     def close(self) -> None:
         """Flush what must be flushed and let go of files and connections."""

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -178,11 +179,14 @@ def test_a_file_that_goes_while_it_is_open_is_noticed(path: Path, suffix: str, i
             other.rename(gone)
         else:
             gone.unlink()
-        for act in (ledger.check, ledger.counts, lambda: ledger.observe(REFS, Lane.LIVE, T)):
+        for act in (ledger.check, lambda: ledger.observe(REFS, Lane.LIVE, T)):
             with pytest.raises(LedgerLost, match="replaced" if is_replaced else "is gone") as caught:
                 act()
             assert str(gone) in caught.value.message
             assert "restart" in caught.value.hint
+        with ThreadPoolExecutor(8) as readers:
+            known = list(readers.map(lambda _: len(list(ledger.lines("docs"))), range(16)))
+        assert known == [len(REFS)] * 16, "what it knew last is still read, never another file"
 
 
 def test_a_folder_that_is_moved_away_is_noticed(path: Path) -> None:
@@ -217,10 +221,12 @@ def test_a_service_below_which_the_ledger_goes_is_not_ready_and_says_why(tmp_pat
             "/process_s3_event", json={"event_type": "upload", "bucket_name": "docs", "file_key": "0.txt"}
         )
         assert answer.status_code == 503, "nothing is acknowledged that nobody would keep"
-        until(lambda: client.get("/api/v1/status").status_code == 503)
-        problem = client.get("/api/v1/status").json()
-        assert problem["code"] == "ledger_lost"
-        assert "restart" in problem["hint"]
+        until(lambda: client.get("/api/v1/status").json()["held"] is not None, 30)
+        status = client.get("/api/v1/status").json()
+        assert status["objects"]["indexed"] == 5
+        assert status["held"]["code"] == "ledger_lost"
+        assert "restart" in status["held"]["hint"]
+        assert len(client.post("/api/v1/search", json={"query": "낱말1 문서"}).json()["hits"]) == 5
 
 
 def test_a_service_that_meets_damage_holds_its_queue_and_is_not_ready(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import math
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s3_to_milvus.domain import limits
@@ -36,6 +37,7 @@ class MemoryVectorStore:
     """
 
     kind = "memory"
+    folder: Path | None = None
 
     def __init__(self) -> None:
         self._specs: dict[str, CollectionSpec] = {}
@@ -146,6 +148,10 @@ class MemoryVectorStore:
     def check(self) -> str:
         """Always well."""
         return f"in memory, {len(self._rows)} collections"
+
+    def freeze(self, meanwhile: Callable[[], None]) -> None:
+        """See `ports.VectorStore`. What lies in memory is no more copied than what lies on a server."""
+        meanwhile()
 
     def close(self) -> None:
         """Keeps its rows, so that a test can look at them."""

@@ -73,7 +73,11 @@ def _set_wal(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
 
 
 class ReadPool:
-    """Connections for reading: one per reading thread at a time, a few kept for the next."""
+    """Connections for reading: one per reading thread at a time, a few kept for the next.
+
+    Where the file is deleted or replaced, no connection is opened any more (it would read another file): what the
+    ledger knew last is read through one that was opened in time, one thread after the other.
+    """
 
     def __init__(self, path: Path, busy_timeout_s: float, health: FileHealth) -> None:
         self._health = health
@@ -82,12 +86,14 @@ class ReadPool:
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._is_closed = False
+        self._spare = open_reader(path, busy_timeout_s)
+        self._spare.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only now are all files open
+        self._spare_turn = threading.Lock()
 
     @contextmanager
     def borrow(self) -> Iterator[sqlite3.Connection]:
         """A connection for one short read. SQLite's errors leave as ours; see `FileHealth`."""
         connection = None
-        self._health.verify_present()
         try:
             connection = self._take()
             yield connection
@@ -103,11 +109,20 @@ class ReadPool:
                 raise Unavailable("The ledger is closed.")
             if self._idle:
                 return self._idle.pop()
-        return open_reader(self._path, self._busy_timeout_s)
+        if not self._health.is_lost():
+            connection = open_reader(self._path, self._busy_timeout_s)
+            if not self._health.is_lost():
+                return connection
+            connection.close()
+        self._spare_turn.acquire()
+        return self._spare
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.rollback()
+        if connection is self._spare:
+            self._spare_turn.release()
+            return
         with self._lock:
             if not self._is_closed and len(self._idle) < _IDLE_READERS:
                 self._idle.append(connection)
@@ -121,3 +136,5 @@ class ReadPool:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+        with self._spare_turn:
+            self._spare.close()

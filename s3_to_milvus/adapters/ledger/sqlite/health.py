@@ -39,6 +39,7 @@ class FileHealth:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._opened = self._files()
+        self._is_lost = False
         self._fault: LedgerDamaged | LedgerLost | None = None
         self._closing = threading.Event()
         self._reader: sqlite3.Connection | None = None
@@ -46,21 +47,20 @@ class FileHealth:
 
     def verify(self) -> None:
         """Raises the fault where there is one. Costs three `stat`: microseconds, beside a commit's milliseconds."""
-        if self._fault is None:
-            found = self._files()
-            lost = [name for name, inode in self._opened.items() if inode is not None and found[name] != inode]
-            if lost and not self._closing.is_set():
-                what = "is gone" if found[lost[0]] is None else "was replaced by another file"
-                self._keep(LedgerLost(f"The ledger's file {lost[0]} {what} while the ledger was open."))
+        self.is_lost()
         if self._fault is not None:
             raise type(self._fault)(self._fault.message, hint=self._fault.hint)  # one that was raised grows
 
-    def verify_present(self) -> None:
-        """As `verify`, but a damaged file may still be read as far as it can."""
-        try:
-            self.verify()
-        except LedgerDamaged:
-            return
+    def is_lost(self) -> bool:
+        """Whether the file, its -wal or its -shm was deleted or replaced. As cheap as `verify`."""
+        if not self._is_lost and not self._closing.is_set():
+            found = self._files()
+            lost = [name for name, inode in self._opened.items() if inode is not None and found[name] != inode]
+            if lost:
+                self._is_lost = True
+                what = "is gone" if found[lost[0]] is None else "was replaced by another file"
+                self._keep(LedgerLost(f"The ledger's file {lost[0]} {what} while the ledger was open."))
+        return self._is_lost
 
     def noted(self, error: sqlite3.Error | UnicodeDecodeError | LedgerDamaged) -> S3ToMilvusError:
         """The error of ours that says the same; damage is kept."""

@@ -13,6 +13,7 @@ from s3_to_milvus.adapters.ledger.sqlite.failures import translated
 from s3_to_milvus.adapters.ledger.sqlite.health import FileHealth, examine
 from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate, number_runs_from_now
 from s3_to_milvus.adapters.ledger.sqlite.reading import Reading
+from s3_to_milvus.adapters.ledger.sqlite.snapshot import LedgerSnapshot
 from s3_to_milvus.adapters.ledger.sqlite.writer import Writer
 from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.objects import Lane, ObjectRef
@@ -51,6 +52,7 @@ class SqliteLedger:
 
     def __init__(self, options: Options, path: Path) -> None:
         self._path = path
+        self._busy_timeout_s = options.busy_timeout_s
         try:
             connection = open_writer(path, options.busy_timeout_s)
             is_large = path.stat().st_size > _EXAMINED_AT_ONCE
@@ -256,6 +258,10 @@ class SqliteLedger:
         counts = self._reading.counts(None, "")
         known = counts.indexed + counts.waiting + counts.running + counts.failed + counts.empty
         return f"SQLite {sqlite3.sqlite_version} at {self._path}: can be written, knows {known} objects."
+
+    def freeze(self) -> LedgerSnapshot:
+        """As `Ledger.freeze`."""
+        return LedgerSnapshot(self._path, self._busy_timeout_s, self._health)
 
     def close(self) -> None:
         """As `Ledger.close`."""

@@ -1,7 +1,7 @@
 """The connection: opened at the first use, by a path to Milvus Lite or by an address to a server."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.address import Address, lite_pat
 from s3_to_milvus.adapters.vector_stores.milvus.errors import translate
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors, load_pymilvus
 from s3_to_milvus.errors import ConfigError, FatalError, Unavailable
+from s3_to_milvus.ports import Frozen
 
 __all__ = ["Connection"]
 
@@ -62,6 +63,16 @@ class Connection:
             return
         with self.lite.dropping(collection):
             yield
+
+    def freeze(self, meanwhile: Callable[[], None]) -> Frozen | None:
+        """See `VectorStore.freeze`."""
+        with self.gate():  # opened
+            lite = self.lite
+        if lite is None:
+            meanwhile()
+            return None
+        frozen: Frozen = lite.freeze(meanwhile)
+        return frozen
 
     def close(self) -> None:
         """May be called twice, and by a store that was never used."""

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.embedded import Embedded
 from s3_to_milvus.adapters.vector_stores.milvus.flushing import flush
 from s3_to_milvus.adapters.vector_stores.milvus.listing import identities
 from s3_to_milvus.adapters.vector_stores.milvus.repair import remove_indexes, repair
+from s3_to_milvus.adapters.vector_stores.milvus.snapshot import LiteSnapshot
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import trim_memory
 from s3_to_milvus.domain.rows import RowIdentity
 from s3_to_milvus.errors import DataInUse
@@ -163,6 +164,27 @@ class LiteDatabase:
             return is_done
         finally:
             self._housekeeping.release()
+
+    def freeze(self, meanwhile: Callable[[], None]) -> LiteSnapshot:
+        """See `VectorStore.freeze`. Merges that run are waited for before anybody else has to wait."""
+        with self._housekeeping:
+            for engine in list(self._engines.values()):
+                engine._wait_for_bg()
+            with self._lock, ExitStack() as still:
+                started = time.monotonic()
+                for collection, state in list(self._pending.items()):
+                    if state.is_in_doubt and collection in self._engines:
+                        self._flush(collection)
+                for engine in self._embedded.db._collections.values():
+                    still.enter_context(engine._maintenance_lock)
+                snapshot = LiteSnapshot(self.path)
+                try:
+                    meanwhile()
+                except BaseException:
+                    snapshot.close()
+                    raise
+                snapshot.paused_s = time.monotonic() - started
+        return snapshot
 
     def close(self) -> None:
         """Flush what is worth it, and let go of the files."""

@@ -8,6 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
+from s3_to_milvus.adapters.vector_stores.milvus.snapshot import SNAPSHOT
+
 __all__ = ["DROPPED", "remove_indexes", "repair"]
 
 DROPPED = "_s3_to_milvus_dropped"  # a collection is renamed to this before its files go
@@ -17,6 +19,7 @@ _WAL = re.compile(r"wal_(?:data|delta)_(\d+)\.arrow")
 def repair(database: Path) -> list[str]:
     """What was put right, one line each."""
     found = []
+    shutil.rmtree(database / SNAPSHOT, ignore_errors=True)
     for folder in sorted((database / "collections").glob("*/")):
         if not (folder / "schema.json").exists() or folder.name.startswith(DROPPED):
             # Killed while it was made, or while it was dropped; Lite would neither open it nor make it again.

@@ -25,6 +25,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.repair import DROPPED
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
 from s3_to_milvus.domain.rows import CollectionSpec, Hit, IdRanges, Row, RowIdentity, StoredRow
 from s3_to_milvus.errors import ConfigError, SchemaMismatch
+from s3_to_milvus.ports import Frozen
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -95,6 +96,7 @@ class MilvusVectorStore:
         self._options = options
         self._connection = Connection(options.address(uri), options.timeout_s)
         self._is_lite = lite_path_of(uri) is not None
+        self.folder = self._connection.path
         self._setup = threading.RLock()
         self._specs: dict[str, CollectionSpec] = {}
         self._metrics: dict[str, tuple[str, int]] = {}
@@ -242,6 +244,10 @@ class MilvusVectorStore:
         name = "Milvus Lite" if self._is_lite else "Milvus"
         count = len(self.collections())
         return f"{name} {version.removeprefix('milvus_lite-')} at {self._connection.name}, {count} collections"
+
+    def freeze(self, meanwhile: Callable[[], None]) -> Frozen | None:
+        """See `ports.VectorStore`."""
+        return self._connection.freeze(meanwhile)
 
     def close(self) -> None:
         """See `ports.VectorStore`."""
