@@ -37,6 +37,7 @@ class _Sink:
     kind = "sink"
     is_shared = False
     originals = None
+    folder: Path | None = None
 
     def __init__(self) -> None:
         self._ids = count(1)
@@ -65,6 +66,9 @@ class _Sink:
 
     def search(self, collection: str, vector: Any, limit: int) -> list[Any]:
         return []
+
+    def freeze(self, meanwhile: Callable[[], None]) -> None:
+        meanwhile()
 
     def identities(self, collection: str) -> Iterator[RowIdentity]:
         return iter(())

@@ -16,6 +16,8 @@ __all__ = [
     "Forbidden",
     "Interrupted",
     "LeaseLost",
+    "LedgerDamaged",
+    "LedgerLost",
     "NoSuchBucket",
     "ParserCrashed",
     "ParserKilled",
@@ -208,6 +210,26 @@ class SchemaMismatch(FatalError):
 
     code = "schema_mismatch"
     default_hint = "Use another collection name for this source, or the embedder the collection was made with."
+
+
+class LedgerDamaged(FatalError):
+    """The file of the ledger can't be read as it was written: nothing is written to it any more."""
+
+    code = "ledger_damaged"
+    default_hint = (
+        "Stop the service. Restore a backup with `s3-to-milvus restore FOLDER`; or move the file away, with its -wal "
+        "and -shm: at the next start everything is found in the source and indexed anew."
+    )
+
+
+class LedgerLost(FatalError):
+    """The file of the ledger was deleted or replaced while open: nothing is written, what it knew last is read."""
+
+    code = "ledger_lost"
+    default_hint = (
+        "Put the file back, or leave it, and restart the service: it goes on with the file that lies there then; "
+        "without one, everything is found in the source and indexed anew."
+    )
 
 
 class Superseded(S3ToMilvusError):

@@ -13,7 +13,9 @@ from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
 from s3_to_milvus.bootstrap.datalock import DataLock
 from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each, sns_messages
 from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
+from s3_to_milvus.bootstrap.restoring import finish_restore
 from s3_to_milvus.bootstrap.sources import ANY_BUCKET, FOLDER, Address, entry_for, named_in, parse_address
+from s3_to_milvus.engine.backup import Backup
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.observe import log
@@ -36,6 +38,7 @@ def build(settings: Settings, sources: Sequence[str] | None = None) -> "Applicat
     """
     lock = DataLock(settings.data_dir)
     try:
+        finish_restore(settings.data_dir)
         return Application(settings, lock, settings.source if sources is None else sources)
     except BaseException:
         lock.release()
@@ -79,6 +82,7 @@ class Application:
         )
         self._configured, self._limited = _buckets_in(settings.source), _buckets_in(sources)
         self.mirror = self._mirror_of(parts, sources)
+        self.backup = Backup(ledger, parts.vectors, clock, settings.data_dir)
         self._folders: dict[str, Path] = {}
         self._opening = threading.Lock()
         self.sources: list[SourceEntry] = []

@@ -85,10 +85,15 @@ class Chosen:
         """
         self._tickets, self._limits = LedgerTickets(ledger, clock), LedgerLimits(ledger, clock)
 
-    def ledger(self) -> Ledger:
-        """The ledger; opened."""
+    @property
+    def ledger_file(self) -> Path:
+        """Where the ledger lies."""
+        return self._data / "ledger.db"
+
+    def ledger(self, file: Path | None = None) -> Ledger:
+        """The ledger; opened. ``file``: another one than that of the data folder."""
         kind = self._settings.ledger.kind
-        made: Ledger = registry.load("ledger", kind)(self._options("ledger", kind), self._data / "ledger.db")
+        made: Ledger = registry.load("ledger", kind)(self._options("ledger", kind), file or self.ledger_file)
         return made
 
     def vectors(self) -> VectorStore:

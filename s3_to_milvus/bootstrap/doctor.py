@@ -8,7 +8,8 @@ from functools import partial
 
 from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.chosen import Chosen
-from s3_to_milvus.bootstrap.datalock import owner_of
+from s3_to_milvus.bootstrap.datalock import DataLock, owner_of
+from s3_to_milvus.bootstrap.restoring import finish_restore
 from s3_to_milvus.bootstrap.sources import ANY_BUCKET, Address, entry_for, parse_address
 from s3_to_milvus.engine.integrity import inspect
 from s3_to_milvus.errors import S3ToMilvusError, TransientError, UnsupportedFormat
@@ -51,6 +52,7 @@ def _look(settings: Settings, chosen: Chosen) -> Iterator[Finding]:
         yield Finding("data folder", is_ok=True, message=f"in use by process {owner.pid}{where}")
     else:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+        yield from _finish_restore(settings)
         yield _try("vector store", lambda: _vectors(chosen))
         yield _try("ledger", lambda: _ledger(chosen))
         yield _try("collections", lambda: _collections(chosen))
@@ -84,6 +86,21 @@ def _try(name: str, look: Callable[[], str]) -> Finding:
 def _settings(settings: Settings) -> str:
     registry.check(settings)
     return f"data folder {settings.data_dir}"
+
+
+def _finish_restore(settings: Settings) -> list[Finding]:
+    """Said only where it fails."""
+
+    def finish() -> str:
+        lock = DataLock(settings.data_dir)
+        try:
+            finish_restore(settings.data_dir)
+        finally:
+            lock.release()
+        return ""
+
+    found = _try("restore", finish)
+    return [] if found.is_ok else [found]
 
 
 def _vectors(chosen: Chosen) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 __all__ = ["Answer", "Checked", "Desk", "OnProgress", "Step", "Synced"]
@@ -60,6 +61,9 @@ class Desk(Protocol):
 
     def check(self, *, is_repairing: bool, on_progress: OnProgress) -> Checked:
         """Compare bucket, ledger and Milvus."""
+
+    def backup(self, folder: Path, on_progress: OnProgress) -> Answer:
+        """Copy ledger and vectors to this folder (absolute); steps count bytes."""
 
     def keys(self) -> list[Answer]:
         """All API keys, without themselves."""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import tzinfo
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s3_to_milvus.bootstrap import build, configure_logging
@@ -13,6 +14,7 @@ from s3_to_milvus.domain.adopting import Dates
 from s3_to_milvus.engine.adoption import Adoption, AdoptionTally
 from s3_to_milvus.engine.answers import (
     adoption_answer,
+    backup_answer,
     check_answer,
     collection_lines,
     failure_lines,
@@ -125,6 +127,10 @@ class Direct:
         self._work()
         repaired, report = self._mirror.repair(sources, lambda: on_progress(Step()))
         return Checked(check_answer(report), repaired)
+
+    def backup(self, folder: Path, on_progress: OnProgress) -> Answer:
+        """See `Desk.backup`."""
+        return backup_answer(self._application.backup.make(folder, lambda done, total: on_progress(Step(done, total))))
 
     def keys(self) -> list[Answer]:
         """See `Desk.keys`."""

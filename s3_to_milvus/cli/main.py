@@ -7,6 +7,7 @@ import click
 from s3_to_milvus.cli.access import keys, quarantine
 from s3_to_milvus.cli.adopting import adopt
 from s3_to_milvus.cli.asking import check, retry, search, show, status
+from s3_to_milvus.cli.backup import backup, restore
 from s3_to_milvus.cli.codes import FATAL, INTERRUPTED, code_of
 from s3_to_milvus.cli.connecting import connect, notion_setup
 from s3_to_milvus.cli.looking import config, doctor
@@ -91,6 +92,8 @@ for _command in (
     retry,
     check,
     connect,
+    backup,
+    restore,
     adopt,
     notion_setup,
     keys,

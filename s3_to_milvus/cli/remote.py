@@ -72,6 +72,11 @@ class Remote:
         job = self._job("check", {"repair": is_repairing}, on_progress)
         return Checked(job["report"], job.get("repaired", 0))
 
+    def backup(self, folder: Path, on_progress: OnProgress) -> Answer:
+        """See `Desk.backup`."""
+        report: Answer = self._job("backup", {"folder": str(folder)}, on_progress)["report"]
+        return report
+
     def keys(self) -> list[Answer]:
         """See `Desk.keys`."""
         found: list[Answer] = self._ask("GET", "/api/v1/keys")["keys"]

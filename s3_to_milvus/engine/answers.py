@@ -11,6 +11,7 @@ from typing import Any
 from s3_to_milvus.domain.records import ObjectState, ObjectStatus, Record, Run
 from s3_to_milvus.domain.rows import StoredRow
 from s3_to_milvus.engine.adoption import Adopted, Adoption, AdoptionTally
+from s3_to_milvus.engine.backup import BackupReport
 from s3_to_milvus.engine.check import CheckReport, Finding, Orphan
 from s3_to_milvus.engine.mirror import Mirror, Status
 from s3_to_milvus.engine.search import Found
@@ -21,6 +22,7 @@ from s3_to_milvus.ports import CollectionCounts, Embedder, SourceEntry
 __all__ = [
     "Answer",
     "adoption_answer",
+    "backup_answer",
     "check_answer",
     "collection_lines",
     "failure_lines",
@@ -45,6 +47,21 @@ def sync_answer(report: SyncReport) -> Answer:
     if plan is not None:
         answer["plan"] = [{"bucket": bucket, "key": key, "action": action} for bucket, key, action in plan]
     return answer
+
+
+def backup_answer(report: BackupReport) -> Answer:
+    """What was copied, and where it lies."""
+    manifest = report.manifest
+    return {
+        "folder": str(report.folder),
+        "made_at": manifest.made_at,
+        "stores": list(manifest.stores),
+        "has_vectors": report.has_vectors,
+        "files": len(manifest.files),
+        "size_bytes": manifest.size_bytes,
+        "seconds": report.seconds,
+        "paused_seconds": report.paused_s,
+    }
 
 
 def adoption_answer(adoption: Adoption, adopted: Adopted | None = None, tally: AdoptionTally | None = None) -> Answer:

@@ -7,6 +7,7 @@ All calls block; all may be made from several threads at once. Each protocol has
 
 from s3_to_milvus.ports.clock import Clock
 from s3_to_milvus.ports.documents import Embedder, Parser, ParserInput, Splitter
+from s3_to_milvus.ports.frozen import Frozen
 from s3_to_milvus.ports.journal import Journal
 from s3_to_milvus.ports.ledger import CollectionCounts, Ledger, SourceEntry, Standing
 from s3_to_milvus.ports.limits import Limits
@@ -23,6 +24,7 @@ __all__ = [
     "Content",
     "Embedder",
     "EventSource",
+    "Frozen",
     "Incident",
     "Journal",
     "Ledger",

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.objects import Lane, ObjectRef
@@ -23,9 +23,7 @@ from s3_to_milvus.domain.records import (
     SettleState,
 )
 from s3_to_milvus.domain.rows import CollectionSpec
-
-if TYPE_CHECKING:
-    pass
+from s3_to_milvus.ports.frozen import Frozen
 
 __all__ = ["CollectionCounts", "Ledger", "SourceEntry", "Standing"]
 
@@ -283,6 +281,9 @@ class Ledger(Protocol):
 
     def check(self) -> str:
         """As `ObjectStore.check`."""
+
+    def freeze(self) -> Frozen:
+        """What is committed now, to be copied. Raises `LedgerDamaged`, `LedgerLost`."""
 
     def close(self) -> None:
         """Finish what is queued and let go of the files."""

@@ -1,10 +1,12 @@
 """The vector store."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from s3_to_milvus.domain.rows import CollectionSpec, Hit, Row, RowIdentity, RowSet, StoredRow
+from s3_to_milvus.ports.frozen import Frozen
 from s3_to_milvus.ports.originals import Originals
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ class VectorStore(Protocol):
     """Milvus. Every write may be repeated. An id is a hint; object and run say whose row it is."""
 
     kind: str
+    folder: Path | None
+    """What `freeze` copies; None: it lies on a server."""
 
     @property
     def is_shared(self) -> bool:
@@ -94,6 +98,10 @@ class VectorStore(Protocol):
 
     def check(self) -> str:
         """As `ObjectStore.check`."""
+
+    def freeze(self, meanwhile: Callable[[], None]) -> Frozen | None:
+        """All of it as it is now, to be copied; None where it lies on a server. ``meanwhile`` is called at that very
+        moment: where a frozen store is given back, nobody inserts or deletes while it runs."""
 
     def close(self) -> None:
         """Flush what must be flushed and let go of files and connections."""

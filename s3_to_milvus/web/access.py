@@ -1,7 +1,7 @@
 """Who is asking, and may they: the service's own token, API keys, signed events.
 
-A service that only this machine can reach lets everybody on it do everything but handle keys; every other asks for a
-key, unless the settings say that something in front of it does that already (``auth.mode``).
+A service that only this machine can reach lets everybody on it do everything but handle keys and make backups; every
+other asks for a key, unless the settings say that something in front of it does that already (``auth.mode``).
 """
 
 import base64
@@ -27,7 +27,7 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="s3-to-milvus", charset="UTF-8"'}
 _OPEN_PATHS = ("/healthz", "/readyz")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ASKING = ("/api/v1/search", "/upload_parse_document")
-_KEYS_PATH = "/api/v1/keys"
+_ADMIN_PATHS = ("/api/v1/keys", "/api/v1/backup")
 _ROLE = "s2m.role"
 _FRESH_S = 5.0
 _SCHEME = b"v1="
@@ -40,7 +40,7 @@ def needed_role(method: str, path: str) -> Role | None:
         return None
     if path in EVENT_PATHS:
         return Role.EVENTS
-    if path == _KEYS_PATH or path.startswith(f"{_KEYS_PATH}/"):
+    if any(path == each or path.startswith(f"{each}/") for each in _ADMIN_PATHS):
         return Role.ADMIN
     return Role.VIEWER if method in _READING or path in _ASKING else Role.OPERATOR
 

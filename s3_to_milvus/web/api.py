@@ -1,5 +1,6 @@
 """``/api/v1``: search, objects, collections, status, retry, sync, check."""
 
+from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -13,6 +14,8 @@ from s3_to_milvus.web.access import role_in
 from s3_to_milvus.web.door import Door, door_of
 from s3_to_milvus.web.models import (
     PROBLEMS,
+    BackupBody,
+    BackupJob,
     CheckBody,
     CheckJob,
     CollectionsAnswer,
@@ -28,7 +31,7 @@ from s3_to_milvus.web.models import (
 )
 from s3_to_milvus.web.paging import after_of, exact_query, next_of
 from s3_to_milvus.web.problems import Json, problem
-from s3_to_milvus.web.work import check_work, sync_work
+from s3_to_milvus.web.work import backup_work, check_work, sync_work
 
 __all__ = ["router"]
 
@@ -129,6 +132,19 @@ def check(door: _Door, request: Request, body: CheckBody | None = None) -> Respo
 def check_job(job_id: _JobId, door: _Door) -> Response:
     """What a check found."""
     return _job(door, "check", job_id)
+
+
+@router.post("/backup", tags=["work"], status_code=202, response_model=BackupJob)
+def backup(body: BackupBody, door: _Door, request: Request) -> Response:
+    """Copy ledger and vectors, of one moment, while everything runs; ask for the job to see when it is done."""
+    job = door.jobs.start("backup", backup_work(door, FilePath(body.folder)))
+    return Json(job.answer(), 202, headers={"Location": f"{request.scope['root_path']}/api/v1/backup/{job.id}"})
+
+
+@router.get("/backup/{job_id}", tags=["work"], response_model=BackupJob)
+def backup_job(job_id: _JobId, door: _Door) -> Response:
+    """How far a backup is, and what was copied when it is done."""
+    return _job(door, "backup", job_id)
 
 
 def _job(door: Door, kind: str, job_id: str) -> Response:

@@ -304,6 +304,34 @@ class SyncJob(_Job):
     failures: list[Line] = []
 
 
+class BackupBody(BaseModel):
+    """A folder on the service's machine, as an absolute path: not there yet, or empty."""
+
+    model_config = _STRICT
+
+    folder: _Text
+
+
+class BackupAnswer(BaseModel):
+    """A backup that was made. ``paused_seconds``: how long nobody could write. No vectors: they lie on a server."""
+
+    folder: str
+    made_at: str
+    stores: list[str]
+    has_vectors: bool
+    files: int
+    size_bytes: int
+    seconds: float
+    paused_seconds: float
+
+
+class BackupJob(_Job):
+    """A backup; its progress counts bytes."""
+
+    kind: Literal["backup"]
+    report: BackupAnswer | None
+
+
 class CheckAnswer(BaseModel):
     """Bucket, ledger and Milvus compared."""
 

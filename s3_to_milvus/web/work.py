@@ -1,14 +1,15 @@
 """What the jobs of the door do."""
 
 from collections.abc import Callable
+from pathlib import Path
 
-from s3_to_milvus.engine.answers import check_answer, failure_lines, sync_answer
+from s3_to_milvus.engine.answers import backup_answer, check_answer, failure_lines, sync_answer
 from s3_to_milvus.engine.mirror import Progress
 from s3_to_milvus.web.door import Door
 from s3_to_milvus.web.jobs import Job
 from s3_to_milvus.web.models import SyncBody
 
-__all__ = ["check_work", "sync_work"]
+__all__ = ["backup_work", "check_work", "sync_work"]
 
 _FAILURES = 20
 
@@ -42,5 +43,17 @@ def check_work(door: Door, *, is_repairing: bool) -> Callable[[Job], None]:
         else:
             report = door.mirror.check(sources)
         job.report = check_answer(report)
+
+    return work
+
+
+def backup_work(door: Door, folder: Path) -> Callable[[Job], None]:
+    """A backup; its progress counts bytes."""
+
+    def work(job: Job) -> None:
+        def tell(done: int, total: int) -> None:
+            job.progress = {"done": done, "total": total, "chunks": 0}
+
+        job.report = backup_answer(door.application.backup.make(folder, tell))
 
     return work

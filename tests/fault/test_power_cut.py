@@ -46,7 +46,7 @@ def test_no_acknowledged_row_is_lost(tmp_path: Path) -> None:
             "S2M_PORT": "0",
             "S2M_LOG__LEVEL": "error",
         }
-        command = [Path(sys.executable).with_name("s3-to-milvus"), "serve", "--json"]
+        command = [str(Path(sys.executable).with_name("s3-to-milvus")), "serve", "--json"]
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as process:
             try:
                 assert process.stdout is not None

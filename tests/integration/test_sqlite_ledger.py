@@ -24,6 +24,7 @@ from s3_to_milvus.errors import (
     ConfigError,
     DiskFull,
     FatalError,
+    LedgerDamaged,
     S3ToMilvusError,
     Unavailable,
 )
@@ -85,9 +86,11 @@ def test_the_database_of_another_program_is_left_alone(opened: Opener, path: Pat
 
 def test_what_is_no_database_is_refused(opened: Opener, path: Path) -> None:
     path.write_bytes("이것은 데이터베이스가 아니다".encode() * 100)
-    with pytest.raises(ConfigError, match="damaged") as caught:
+    with pytest.raises(LedgerDamaged, match="damaged") as caught:
         opened()
-    assert "scan" in caught.value.hint
+    assert str(path) in caught.value.message
+    assert "restore FOLDER" in caught.value.hint
+    assert "indexed anew" in caught.value.hint
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -260,7 +263,7 @@ def test_a_file_that_is_damaged_while_open_is_fatal(opened: Opener, path: Path) 
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xa5" * (len(data) - 4096)
     path.write_bytes(data)
-    with pytest.raises((ConfigError, FatalError), match="damaged"):
+    with pytest.raises(LedgerDamaged, match="damaged"):
         opened().status(A)
 
 
@@ -299,7 +302,7 @@ def test_what_is_queued_is_finished_when_it_closes(opened: Opener) -> None:
         ("SQLITE_IOERR_WRITE", DiskFull, ConfigError),
         ("SQLITE_READONLY", DiskFull, ConfigError),
         ("SQLITE_BUSY_SNAPSHOT", Unavailable, Unavailable),
-        ("SQLITE_CORRUPT_INDEX", FatalError, ConfigError),
+        ("SQLITE_CORRUPT_INDEX", LedgerDamaged, LedgerDamaged),
         ("SQLITE_READONLY_DIRECTORY", FatalError, ConfigError),
         ("SQLITE_IOERR_FSYNC", FatalError, ConfigError),
         ("SQLITE_CONSTRAINT", FatalError, FatalError),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from s3_to_milvus.adapters.ledger.sqlite.health import FileHealth
 from s3_to_milvus.adapters.ledger.sqlite.writer import Transaction, Writer
 from s3_to_milvus.errors import FatalError, S3ToMilvusError
 
@@ -23,7 +24,7 @@ class Group:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE t (a)")
         connection.execute("CREATE TABLE counters (what, name, n, PRIMARY KEY (what, name))")
-        self.writer = Writer(connection)
+        self.writer = Writer(connection, FileHealth(path))
 
     def run(self, *requests: Request) -> list[int | BaseException | None]:
         is_busy, go = threading.Event(), threading.Event()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from s3_to_milvus.adapters.clock import SystemClock
 from s3_to_milvus.adapters.events.sns import Certificates, SnsMessages
 from s3_to_milvus.bootstrap.events import decode_each
+from s3_to_milvus.engine.backup import Backup
 from s3_to_milvus.engine.hints import Hints
 from s3_to_milvus.engine.mirror import Mirror
 from s3_to_milvus.engine.parts import EngineConfig, Parts
@@ -77,6 +78,7 @@ class FakeApplication:
         )
         self.mirror = Mirror(parts)
         self.sources: list[SourceEntry] = [self.open_source(f"s3://{BUCKET}/")]
+        self.backup = Backup(self.ledger, self.vectors, parts.clock, self.data_dir / "data")
         self.hints = Hints(self.ledger, parts.clock, decode_each, self.mirror.take)
         self.confirmed: list[bytes] = []
         self.service = Service(self.mirror, self.sources, [], MemoryJournal())

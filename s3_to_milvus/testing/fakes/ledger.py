@@ -18,6 +18,7 @@ from s3_to_milvus.domain.records import (
     SettleState,
     Suspicion,
 )
+from s3_to_milvus.testing.fakes.frozen import MemoryFrozen
 from s3_to_milvus.testing.fakes.ledger_doors import MemoryDoors
 from s3_to_milvus.testing.fakes.ledger_shelves import MemoryReading, MemoryShelves
 from s3_to_milvus.testing.fakes.ledger_state import KEPT_RUNS, LANES, CollectionFacts, MemoryItem, MemoryWork, locked
@@ -300,6 +301,11 @@ class MemoryLedger(MemoryReading, MemoryShelves, MemoryDoors):
     def check(self) -> str:
         """As `Ledger.check`."""
         return f"Ledger in memory: {len(self.items)} objects."
+
+    def freeze(self) -> MemoryFrozen:
+        """As `Ledger.freeze`: the keys it knows."""
+        with self.lock:
+            return MemoryFrozen(repr(sorted(ref.key for ref in self.items)).encode("utf-8", "surrogateescape"))
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -3,8 +3,9 @@
 import math
 import re
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s3_to_milvus.domain import limits
@@ -48,6 +49,7 @@ class MemoryVectorStore:
 
     kind = "memory"
     is_shared = False
+    folder: Path | None = None
 
     def __init__(self) -> None:
         self._specs: dict[str, CollectionSpec] = {}
@@ -214,6 +216,10 @@ class MemoryVectorStore:
     def check(self) -> str:
         """Always well."""
         return f"in memory, {len(self._rows)} collections"
+
+    def freeze(self, meanwhile: Callable[[], None]) -> None:
+        """See `ports.VectorStore`. What lies in memory is no more copied than what lies on a server."""
+        meanwhile()
 
     def close(self) -> None:
         """Keeps its rows, so that a test can look at them."""

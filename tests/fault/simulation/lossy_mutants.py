@@ -80,23 +80,6 @@ class _NoCount(_World):
         return sum(each.chunks for each in self._world.ledger.collections() if each.spec.name == collection)
 
 
-class _OnlyCounted(_World):
-    """Neither whose a collection is nor rows that are newer than the ledger are looked at."""
-
-    def mark(self, collection: str) -> str:
-        return self._world.ledger.mark
-
-    def count(self, collection: str, after_id: int = -1) -> int:
-        return 0 if after_id >= 0 else int(self._inner.count(collection))
-
-
-class _NoNewest(Proxy):
-    """The newest row is not looked for."""
-
-    def newest(self, collection: str) -> None:
-        return None
-
-
 class _ForgetsSuspects(Proxy):
     """That a collection was not compared to the end is not remembered."""
 
@@ -143,12 +126,6 @@ class _Idle(IntegrityMonitor):
         return 0
 
 
-def only_counted(world: World) -> None:
-    """What has as many rows as it should is taken for what it should be."""
-    world.vectors_port = _OnlyCounted(world)
-    world.ledger_port = _NoNewest(world.ledger)
-
-
 def _looking(proxy: type[_World]) -> Mutant:
     def mutate(world: World) -> None:
         world.vectors_port = proxy(world)
@@ -162,7 +139,6 @@ delete_by_id, read_by_id = _vectors(_DeleteById), _vectors(_FetchById)
 LOSSY_MUTANTS: dict[str, Mutant] = {
     "commit before the log is on the disk": _vectors(_NoSync),
     "rows are not counted": _looking(_NoCount),
-    "nothing but the number of rows is looked at": only_counted,
     "a comparison that was cut off is forgotten": _ledger(_ForgetsSuspects),
     "runs are given twice": _ledger(_RunsAgain),
     "differences are not marked": _ledger(_MarksNothing),

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from s3_to_milvus.adapters.ledger.sqlite.failures import translated
-from s3_to_milvus.errors import ConfigError, Unavailable
+from s3_to_milvus.adapters.ledger.sqlite.health import FileHealth
+from s3_to_milvus.errors import ConfigError, LedgerDamaged, Unavailable
 
 __all__ = ["ReadPool", "open_reader", "open_writer"]
 
@@ -73,24 +73,32 @@ def _set_wal(connection: sqlite3.Connection, busy_timeout_s: float) -> None:
 
 
 class ReadPool:
-    """Connections for reading: one per reading thread at a time, a few kept for the next."""
+    """Connections for reading: one per reading thread at a time, a few kept for the next.
 
-    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+    Where the file is deleted or replaced, no connection is opened any more (it would read another file): what the
+    ledger knew last is read through one that was opened in time, one thread after the other.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float, health: FileHealth) -> None:
+        self._health = health
         self._path = path
         self._busy_timeout_s = busy_timeout_s
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._is_closed = False
+        self._spare = open_reader(path, busy_timeout_s)
+        self._spare.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only now are all files open
+        self._spare_turn = threading.Lock()
 
     @contextmanager
     def borrow(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one short read. SQLite's errors leave as ours."""
+        """A connection for one short read. SQLite's errors leave as ours; see `FileHealth`."""
         connection = None
         try:
             connection = self._take()
             yield connection
-        except sqlite3.Error as exc:
-            raise translated(exc, self._path) from exc
+        except (sqlite3.Error, UnicodeDecodeError, LedgerDamaged) as exc:
+            raise self._health.noted(exc) from exc
         finally:
             if connection is not None:
                 self._give_back(connection)
@@ -101,11 +109,20 @@ class ReadPool:
                 raise Unavailable("The ledger is closed.")
             if self._idle:
                 return self._idle.pop()
-        return open_reader(self._path, self._busy_timeout_s)
+        if not self._health.is_lost():
+            connection = open_reader(self._path, self._busy_timeout_s)
+            if not self._health.is_lost():
+                return connection
+            connection.close()
+        self._spare_turn.acquire()
+        return self._spare
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.rollback()
+        if connection is self._spare:
+            self._spare_turn.release()
+            return
         with self._lock:
             if not self._is_closed and len(self._idle) < _IDLE_READERS:
                 self._idle.append(connection)
@@ -119,3 +136,5 @@ class ReadPool:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+        with self._spare_turn:
+            self._spare.close()

@@ -1,8 +1,10 @@
 """What the doors keep: bodies in quarantine, tickets of outside services, access keys."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool
+from s3_to_milvus.adapters.ledger.sqlite.failures import checks_rows
 from s3_to_milvus.adapters.ledger.sqlite.writer import Transaction
 from s3_to_milvus.domain.access import AccessKey, Role
 from s3_to_milvus.domain.limits import storable_text
@@ -91,8 +93,13 @@ def drop_ticket(txn: Transaction, key: str) -> None:
 def access_keys(pool: ReadPool) -> list[AccessKey]:
     """As `Ledger.access_keys`."""
     with pool.borrow() as connection:
-        rows = connection.execute(_ACCESS_KEYS).fetchall()
-    return [AccessKey(name, Role(role), digest, created_at) for name, role, digest, created_at in rows]
+        return [_key_of(row) for row in connection.execute(_ACCESS_KEYS).fetchall()]
+
+
+@checks_rows
+def _key_of(row: tuple[Any, ...]) -> AccessKey:
+    name, role, digest, created_at = row
+    return AccessKey(name, Role(role), digest, created_at)
 
 
 def put_access_key(txn: Transaction, key: AccessKey) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from s3_to_milvus.adapters.ledger.sqlite import doors, queue, resolution, shelves
-from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool, open_writer
+from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool, open_reader, open_writer
 from s3_to_milvus.adapters.ledger.sqlite.failures import translated
-from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate
+from s3_to_milvus.adapters.ledger.sqlite.health import FileHealth, examine
+from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate, number_runs_from_now
 from s3_to_milvus.adapters.ledger.sqlite.reading import Reading
+from s3_to_milvus.adapters.ledger.sqlite.snapshot import LedgerSnapshot
 from s3_to_milvus.adapters.ledger.sqlite.writer import Writer
 from s3_to_milvus.domain.access import AccessKey
 from s3_to_milvus.domain.objects import Lane, ObjectRef
@@ -35,6 +37,8 @@ from s3_to_milvus.ports import CollectionCounts, SourceEntry, Standing
 
 __all__ = ["SqliteLedger"]
 
+_EXAMINED_AT_ONCE = 64 << 20  # bytes: 0.2 s; a larger file is examined while the ledger works
+
 
 class SqliteLedger:
     """Implements `ports.Ledger` in one file on a local disk; several processes of one host may share it."""
@@ -48,19 +52,27 @@ class SqliteLedger:
 
     def __init__(self, options: Options, path: Path) -> None:
         self._path = path
+        self._busy_timeout_s = options.busy_timeout_s
         try:
             connection = open_writer(path, options.busy_timeout_s)
+            is_large = path.stat().st_size > _EXAMINED_AT_ONCE
             try:
+                if not is_large:
+                    examine(connection, path)
                 migrate(connection)
+                number_runs_from_now(connection)
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as exc:
-            raise translated(exc, path, is_opening=True) from exc
-        self._writer = Writer(connection, path)
-        self._pool = ReadPool(path, options.busy_timeout_s)
+        except (sqlite3.Error, UnicodeDecodeError) as exc:
+            raise translated(exc, is_opening=True, file=str(path)) from exc
+        self._health = FileHealth(path)
+        self._writer = Writer(connection, self._health)
+        self._pool = ReadPool(path, options.busy_timeout_s, self._health)
         self._reading = Reading(self._pool)
         self._mark = self._reading.mark()
+        if is_large:
+            self._health.examine_behind(open_reader(path, options.busy_timeout_s))
 
     @property
     def mark(self) -> str:
@@ -281,7 +293,12 @@ class SqliteLedger:
         known = counts.indexed + counts.waiting + counts.running + counts.failed + counts.empty
         return f"SQLite {sqlite3.sqlite_version} at {self._path}: can be written, knows {known} objects."
 
+    def freeze(self) -> LedgerSnapshot:
+        """As `Ledger.freeze`."""
+        return LedgerSnapshot(self._path, self._busy_timeout_s, self._health)
+
     def close(self) -> None:
         """As `Ledger.close`."""
+        self._health.close()
         self._pool.close()
         self._writer.close()

@@ -1,9 +1,10 @@
 """Everything that only reads. Long readings go page by page, so that none of them holds back the write-ahead log."""
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, TypeVar
 
 from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool
+from s3_to_milvus.adapters.ledger.sqlite.failures import checks_rows
 from s3_to_milvus.adapters.ledger.sqlite.rows import (
     RECORD,
     key_of,
@@ -18,6 +19,8 @@ from s3_to_milvus.domain.records import Counts, IndexedLine, ObjectState, Object
 from s3_to_milvus.ports import Standing
 
 __all__ = ["Reading"]
+
+T = TypeVar("T")
 
 _PAGE = 2_000
 _STATUS = f"o.bucket, o.key, {PLACE}, w.attempts, w.due, w.error_code, w.error, {RECORD}"
@@ -66,8 +69,14 @@ class Reading:
 
     def newest(self, collection: str) -> Record | None:
         """As `Ledger.newest`."""
-        rows = self._all(_NEWEST, (collection,))
-        return record_of(ObjectRef(rows[0][0], key_of(rows[0][1])), rows[0][2:]) if rows else None
+        found = self._facts(_record_in, _NEWEST, (collection,))
+        return found[0] if found else None
+
+    def _facts(self, make: Callable[[tuple[Any, ...]], T], statement: str, values: Collection[object]) -> list[T]:
+        """What ``make`` makes of each row. A row that can't be read is noted as damage."""
+        made = checks_rows(make)
+        with self._pool.borrow() as connection:
+            return [made(row) for row in connection.execute(statement, tuple(values)).fetchall()]
 
     def next_due(self) -> float | None:
         """As `Ledger.next_due`."""
@@ -76,14 +85,16 @@ class Reading:
 
     def status(self, ref: ObjectRef) -> ObjectStatus | None:
         """As `Ledger.status`."""
-        rows = self._all(_ONE_STATUS, (ref.bucket, sort_key(ref.key)))
-        return status_of(rows[0]) if rows and rows[0][2] is not None else None
+        found = self._facts(
+            lambda row: None if row[2] is None else status_of(row), _ONE_STATUS, (ref.bucket, sort_key(ref.key))
+        )
+        return found[0] if found else None
 
     def find(self, object_id: str) -> ObjectRef | None:
         """As `Ledger.find`."""
         digest = _digest_of(object_id)
-        rows = self._all(_FIND, (digest,)) if digest else []
-        return ObjectRef(rows[0][0], key_of(rows[0][1])) if rows else None
+        found = self._facts(_ref_of, _FIND, (digest,)) if digest else []
+        return found[0] if found else None
 
     def objects(
         self, bucket: str | None, prefix: str, state: ObjectState | None, after: ObjectRef | None, limit: int
@@ -101,7 +112,7 @@ class Reading:
             values += [after.bucket, sort_key(after.key)]
         source = _OF_ALL if state in (None, ObjectState.INDEXED, ObjectState.EMPTY) else _OF_WORK
         statement = f"SELECT {_STATUS} {source} {_where(terms)} ORDER BY o.bucket, o.key LIMIT ?"
-        return [status_of(row) for row in self._all(statement, [*values, limit])]
+        return self._facts(status_of, statement, [*values, limit])
 
     def lines(self, bucket: str, prefix: str) -> Iterator[IndexedLine]:
         """As `Ledger.lines`."""
@@ -111,12 +122,11 @@ class Reading:
             ORDER BY o.key LIMIT {_PAGE}"""
         start = b""
         while True:
-            page = self._all(statement, [*values, start])
-            for key, etag, size_bytes, recipe, has_rows, is_queued in page:
-                yield IndexedLine(key_of(key), etag, size_bytes, recipe, has_rows == 1, is_queued == 1)
+            page = self._facts(_line_of, statement, [*values, start])
+            yield from page
             if len(page) < _PAGE:
                 return
-            start = page[-1][0] + b"\0"
+            start = sort_key(page[-1].key) + b"\0"
 
     def records(self, bucket: str | None, prefix: str) -> Iterator[Record]:
         """As `Ledger.records`."""
@@ -125,12 +135,9 @@ class Reading:
         statement = f"""SELECT o.bucket, o.key, {RECORD} FROM objects o {where}
             ORDER BY o.bucket, o.key LIMIT {_PAGE // 4}"""  # noqa: S608 - constants only
         start: tuple[str, bytes | str] = ("", "")  # any text stands before every key, which is a blob
-        while page := self._all(statement, [*values, *start]):
-            for row in page:
-                record = record_of(ObjectRef(row[0], key_of(row[1])), row[2:])
-                if record is not None:
-                    yield record
-            start = (page[-1][0], page[-1][1])
+        while page := self._facts(_record_in, statement, [*values, *start]):
+            yield from page
+            start = (page[-1].ref.bucket, sort_key(page[-1].ref.key))
 
     def standing(self, object_ids: Collection[str]) -> dict[str, Standing]:
         """As `Ledger.standing`."""
@@ -164,15 +171,31 @@ class Reading:
     def runs(self, ref: ObjectRef | None, limit: int) -> list[Run]:
         """As `Ledger.runs`."""
         if ref is None:
-            rows = self._all(_RUNS, (limit,))
-        else:
-            number = object_number(bytes.fromhex(ref.object_id))
-            rows = self._all(_RUNS_OF, (number, ref.bucket, sort_key(ref.key), limit))
-        return [run_of(row) for row in rows]
+            return self._facts(run_of, _RUNS, (limit,))
+        number = object_number(bytes.fromhex(ref.object_id))
+        return self._facts(run_of, _RUNS_OF, (number, ref.bucket, sort_key(ref.key), limit))
 
     def freshness(self, limit: int) -> list[float]:
         """As `Ledger.freshness`."""
         return [row[0] for row in self._all(_FRESHNESS, (limit,))]
+
+
+def _ref_of(row: tuple[Any, ...]) -> ObjectRef:
+    """From a row that begins with bucket and key."""
+    return ObjectRef(row[0], key_of(row[1]))
+
+
+def _line_of(row: tuple[Any, ...]) -> IndexedLine:
+    key, etag, size_bytes, recipe, has_rows, is_queued = row
+    return IndexedLine(key_of(key), etag, size_bytes, recipe, has_rows == 1, is_queued == 1)
+
+
+def _record_in(row: tuple[Any, ...]) -> Record:
+    """From bucket, key and the columns of a record, which is there."""
+    record = record_of(_ref_of(row), row[2:])
+    if record is None:
+        raise ValueError("a record without an outcome")
+    return record
 
 
 def _digest_of(object_id: str) -> bytes | None:

@@ -3,6 +3,7 @@
 import json
 from typing import Any, TypeAlias
 
+from s3_to_milvus.adapters.ledger.sqlite.failures import checks_rows
 from s3_to_milvus.domain.limits import storable_text
 from s3_to_milvus.domain.objects import Lane, ObjectRef, ObjectVersion, sort_key
 from s3_to_milvus.domain.records import (
@@ -58,6 +59,7 @@ RECORD = (
 RECORD_WIDTH = 15
 
 
+@checks_rows
 def key_of(data: bytes) -> str:
     """The key whose `sort_key` is ``data``."""
     return data.decode("utf-8", "surrogateescape")
@@ -73,6 +75,7 @@ def object_number(object_id: bytes) -> int:
     return int.from_bytes(object_id[:8], "big", signed=True)
 
 
+@checks_rows
 def record_of(ref: ObjectRef, columns: _Columns) -> Record | None:
     """The record from its `RECORD` columns; None where no look has finished."""
     if columns[0] is None:
@@ -147,12 +150,14 @@ def _ids_of(text: str) -> IdRanges:
     return IdRanges(tuple((first, last) for first, last in json.loads(text)))
 
 
+@checks_rows
 def garbage_json(known: str | None, collection: str, ids: str, run: int) -> str:
     """What was garbage before, and the rows of a replaced record (its JSON column)."""
     pieces = json.loads(known) if known else []
     return _compact([*pieces, [collection, json.loads(ids), run]])
 
 
+@checks_rows
 def garbage_of(text: str | None) -> tuple[Garbage, ...]:
     """The pieces of garbage, oldest first. Those that version 0.1.0 wrote have no run."""
     if text is None:
@@ -163,6 +168,7 @@ def garbage_of(text: str | None) -> tuple[Garbage, ...]:
     )
 
 
+@checks_rows
 def claim_of(columns: _Columns, run: int, lease_until: float) -> Claim:
     """A new claim from a row of the claim statement (as it was before the claim), in the statement's order."""
     _, bucket, key, _, lane, generation, attempts, deaths, suspicion, held = columns[:10]
@@ -204,6 +210,7 @@ def place_of(outcome: str | None, has_work: bool, work: _Columns) -> str | None:
     return "retrying" if error_code else "waiting"
 
 
+@checks_rows
 def status_of(columns: _Columns) -> ObjectStatus:
     """From a row: bucket, key, place, attempts, due, error code and error of the work row, then `RECORD`."""
     bucket, key, place, attempts, due, error_code, error = columns[:7]
@@ -224,6 +231,7 @@ def stats_json(stats: RunStats) -> str | None:
     return _compact(values)
 
 
+@checks_rows
 def run_of(columns: _Columns) -> Run:
     """From a row: run, bucket, key, action, outcome, started_at, finished_at, attempt, error_code, error, stats."""
     run, bucket, key, action, outcome, started_at, finished_at, attempt, error_code, error, stats = columns
@@ -249,6 +257,7 @@ def _stats_of(text: str | None) -> RunStats:
     return RunStats(chunks, embedded, size_bytes, tuple((name, seconds) for name, seconds in stages), usage)
 
 
+@checks_rows
 def entry_of(columns: _Columns) -> JournalEntry:
     """From a row: id, bucket, key, action, outcome, started_at, elapsed_s, message."""
     entry_id, bucket, key, *rest = columns

@@ -4,11 +4,10 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
-from s3_to_milvus.adapters.ledger.sqlite.failures import translated
-from s3_to_milvus.errors import Unavailable
+from s3_to_milvus.adapters.ledger.sqlite.health import FileHealth
+from s3_to_milvus.errors import LedgerDamaged, Unavailable
 
 __all__ = ["Transaction", "Writer"]
 
@@ -64,9 +63,9 @@ class Writer:
     A thread of its own, because then no interrupt of a caller can leave a transaction half done.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None = None) -> None:
+    def __init__(self, connection: sqlite3.Connection, health: FileHealth) -> None:
         self._connection = connection
-        self._path = path
+        self._health = health
         self._gate = threading.Lock()
         self._is_closed = False
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
@@ -85,8 +84,8 @@ class Writer:
         if error is None:
             result: T = request.result
             return result
-        if isinstance(error, sqlite3.Error):
-            raise translated(error, self._path) from error
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError, LedgerDamaged)):
+            raise self._health.noted(error) from error
         raise error
 
     def close(self) -> None:
@@ -117,6 +116,7 @@ class Writer:
 
     def _commit(self, group: list[_Request]) -> None:
         try:
+            self._health.verify()
             self._connection.execute("BEGIN IMMEDIATE")
             transaction = Transaction(self._connection)
             if len(group) == 1:

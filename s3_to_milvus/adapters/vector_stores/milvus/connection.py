@@ -10,6 +10,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.address import Address, lite_pat
 from s3_to_milvus.adapters.vector_stores.milvus.errors import translate, translated
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors, load_pymilvus
 from s3_to_milvus.errors import ConfigError, FatalError, Unavailable
+from s3_to_milvus.ports import Frozen
 
 __all__ = ["Connection"]
 
@@ -93,6 +94,16 @@ class Connection:
             return
         with self.lite.dropping(collection):
             yield
+
+    def freeze(self, meanwhile: Callable[[], None]) -> Frozen | None:
+        """See `VectorStore.freeze`."""
+        with self.gate():  # opened
+            lite = self.lite
+        if lite is None:
+            meanwhile()
+            return None
+        frozen: Frozen = lite.freeze(meanwhile)
+        return frozen
 
     def close(self) -> None:
         """May be called twice, and by a store that was never used."""

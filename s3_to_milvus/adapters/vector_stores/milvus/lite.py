@@ -6,8 +6,8 @@ And as a careful one: its logs come to the disk, and what happened to its files 
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.holding import Held, exclusive, 
 from s3_to_milvus.adapters.vector_stores.milvus.listing import count_after, identities, owners
 from s3_to_milvus.adapters.vector_stores.milvus.logs import LogSync, is_torn, sync_files, take_torn
 from s3_to_milvus.adapters.vector_stores.milvus.repair import remove_indexes, repair, set_aside
+from s3_to_milvus.adapters.vector_stores.milvus.snapshot import LiteSnapshot
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import trim_memory
 from s3_to_milvus.domain.rows import RowIdentity
 from s3_to_milvus.errors import Unavailable
@@ -317,6 +318,27 @@ class LiteDatabase:
             return is_done
         finally:
             self._housekeeping.release()
+
+    def freeze(self, meanwhile: Callable[[], None]) -> LiteSnapshot:
+        """See `VectorStore.freeze`. Merges that run are waited for before anybody else has to wait."""
+        with self._housekeeping:
+            for engine in list(self._engines.values()):
+                engine._wait_for_bg()
+            with self._lock, ExitStack() as still:
+                started = time.monotonic()
+                for collection, state in list(self._pending.items()):
+                    if state.is_in_doubt and collection in self._engines:
+                        self._flush(collection)
+                for engine in self._embedded.db._collections.values():
+                    still.enter_context(engine._maintenance_lock)
+                snapshot = LiteSnapshot(self.path)
+                try:
+                    meanwhile()
+                except BaseException:
+                    snapshot.close()
+                    raise
+                snapshot.paused_s = time.monotonic() - started
+        return snapshot
 
     def close(self) -> None:
         """Flush what is worth it, and let go of the files."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from s3_to_milvus.adapters.vector_stores.milvus.damage import damage_of, files_of, is_empty, put_aside
 from s3_to_milvus.adapters.vector_stores.milvus.logs import sync_files
+from s3_to_milvus.adapters.vector_stores.milvus.snapshot import SNAPSHOT
 from s3_to_milvus.ports import Incident
 
 __all__ = ["DROPPED", "remove_indexes", "repair", "set_aside"]
@@ -21,6 +22,7 @@ _WAL = re.compile(r"wal_(?:data|delta)_(\d+)\.arrow")
 def repair(database: Path) -> tuple[list[str], list[Incident]]:
     """What was put right, one line each; and what may have cost rows."""
     found, incidents = [], []
+    shutil.rmtree(database / SNAPSHOT, ignore_errors=True)
     for folder in sorted((database / "collections").glob("*/")):
         is_begun = not (folder / "schema.json").exists() and is_empty(folder)
         if is_begun or folder.name.startswith(DROPPED):

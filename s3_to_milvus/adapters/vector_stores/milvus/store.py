@@ -25,7 +25,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.searching import MAX_LIMIT, Sear
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import grpc_errors
 from s3_to_milvus.domain.rows import CollectionSpec, Hit, Row, RowIdentity, RowSet, StoredRow
 from s3_to_milvus.errors import ConfigError, SchemaMismatch
-from s3_to_milvus.ports import Incident
+from s3_to_milvus.ports import Frozen, Incident
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -93,6 +93,7 @@ class MilvusVectorStore:
         self._connection = Connection(options.address(uri), options.timeout_s, self._forget)
         self._is_lite = lite_path_of(uri) is not None
         self._searching = Search(self._connection, options.search_params, options.consistency_level)
+        self.folder = self._connection.path
         self._setup = threading.RLock()
         self._specs: dict[str, CollectionSpec] = {}
         self._metrics: dict[str, tuple[str, int]] = {}
@@ -279,11 +280,13 @@ class MilvusVectorStore:
         count = len(self.collections())
         return f"{name} {version.removeprefix('milvus_lite-')} at {self._connection.name}, {count} collections"
 
+    def freeze(self, meanwhile: Callable[[], None]) -> Frozen | None:
+        """See `ports.VectorStore`."""
+        return self._connection.freeze(meanwhile)
+
     def close(self) -> None:
         """See `ports.VectorStore`."""
         self._connection.close()
-
-    # what the calls above are made of
 
     def _on(self, collection: str, doing: str, work: Callable[[Any], T], empty: T) -> T:
         """Do ``work`` with a loaded collection; ``empty`` where it is not there. Not loaded: load it, once more."""
