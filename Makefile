@@ -17,8 +17,8 @@ $(INSTALLED): pyproject.toml uv.lock scripts/install scripts/install-ocr-data
 	scripts/install-ocr-data
 	@touch $@
 
-test: $(INSTALLED) ## every test that needs no account and no hours
-	$(BIN)/pytest --durations=10 $(ARGS)
+test: $(INSTALLED) ## every test that needs no account and no hours, two at a time for each core
+	$(BIN)/pytest -n auto --dist worksteal --durations=10 $(ARGS)
 
 check: $(INSTALLED) ## format, lint, types, floors, sizes, generated pages
 	$(BIN)/ruff format --check

@@ -24,7 +24,7 @@ _FAMILIES = ("pdf", "doc", "ppt", "xls", "hwp", "html", "csv", "eml", "msg", "ep
 
 @pytest.fixture(scope="module")
 def parsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Parser]]:
-    pool = ParsingPool(ParsingPool.Options(workers=2, timeout_s=20, memory_mb=1_024), tmp_path_factory.mktemp("x"))
+    pool = ParsingPool(ParsingPool.Options(workers=2, timeout_s=60, memory_mb=1_024), tmp_path_factory.mktemp("x"))
     made = []
     for kind in (*Settings().parser.kind, "zip"):
         adapter = registry.load("parser", kind)

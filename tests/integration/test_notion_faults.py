@@ -51,8 +51,8 @@ def test_a_thousand_jobs_through_faults_and_kills(server: NotionServer, tmp_path
     )
     for place in chance.sample(range(1_000), 20):
         server.faults[place] = Fault(0, is_after=chance.random() < 0.7, call=kill)
-    server.faults[1_010] = Fault(0, is_after=True, hang_s=1.3)
-    options = options_for(server, server.add_database(PROPERTIES), settle_s=SETTLE_S, timeout_s=1, summarise_over=0)
+    server.faults[1_010] = Fault(0, is_after=True, hang_s=3.5)
+    options = options_for(server, server.add_database(PROPERTIES), settle_s=SETTLE_S, timeout_s=3, summarise_over=0)
     given = json.dumps({"entries": 1_000, "options": options, "pid_file": str(pid_file)})
     command = [sys.executable, "-m", "tests.support.notion_kills", given]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

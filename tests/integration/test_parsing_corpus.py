@@ -151,7 +151,7 @@ def test_what_is_no_pdf_is_told() -> None:
 
 @pytest.fixture(scope="module")
 def boxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parser]:
-    pool = ParsingPool(ParsingPool.Options(timeout_s=20, memory_mb=1024), tmp_path_factory.mktemp("scratch"))
+    pool = ParsingPool(ParsingPool.Options(timeout_s=60, memory_mb=1024), tmp_path_factory.mktemp("scratch"))
     target = f"{PdfParser.__module__}:{PdfParser.__name__}"
     yield pool.wrap(
         target,

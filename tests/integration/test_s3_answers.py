@@ -24,6 +24,7 @@ from s3_to_milvus.errors import (
 )
 from s3_to_milvus.ports import UNCHANGED
 from s3_to_milvus.testing.contracts.object_store import opened
+from tests.support.patience import HANGS_S
 from tests.support.s3_server import NO_HEADERS, Answer, Server, error, make, page, serving
 
 REF = ObjectRef("bucket", "한글/a+b.txt")
@@ -164,7 +165,7 @@ def test_a_body_that_stops_coming_is_an_error(server: Server, store: S3Store) ->
 
     def slow(_: dict[str, str]) -> Answer:
         if len(server.requests) > 1:
-            release.wait(5)
+            release.wait(HANGS_S)
         return 200, {"ETag": '"abc"', "Content_Length": "10"}, b"12345"
 
     server.answer = slow
