@@ -16,6 +16,11 @@ _FOREIGN = (
 )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """For ``-n auto``: tests wait most of their time, for processes and limits; a worker grows to a gigabyte."""
+    return min(6, 2 * (os.cpu_count() or 1))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings come from the test alone, whatever the developer's shell exports."""

@@ -193,12 +193,12 @@ def test_failures_are_what_aws_repeats(api: RuntimeApi, service: ReceivingServic
 
 
 def test_it_answers_before_aws_ends_it(api: RuntimeApi, service: ReceivingService) -> None:
-    service.delay_s = 1.0
+    service.delay_s = 4.0
     began = time.monotonic()
-    kind, answer = api.invoke(sqs_batch(*["{}"] * 10), timeout_s=4.0)
+    kind, answer = api.invoke(sqs_batch(*["{}"] * 10), timeout_s=10.0)
     assert kind == "response"
     assert 7 <= len(answer["batchItemFailures"]) < 10
-    assert time.monotonic() - began < 4.0
+    assert time.monotonic() - began < 10.0
 
 
 def test_a_function_without_an_address_says_so(log: Path) -> None:

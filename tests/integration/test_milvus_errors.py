@@ -1,5 +1,6 @@
 """What a server (or the network before it) may answer, and what becomes of it. The server here is a stand-in."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from s3_to_milvus.errors import (
     Unavailable,
 )
 from s3_to_milvus.testing.contracts.vector_store import DIM, make_row, make_vector, rows_of
+from tests.support.patience import HANGS_S, SOON_S
 
 grpc: Any = pytest.importorskip("grpc")
 SPEC = CollectionSpec("papers", "논문", DIM, "embedder-1")
@@ -92,7 +94,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def store(server: Server) -> Iterator[MilvusVectorStore]:
-    store = MilvusVectorStore(MilvusVectorStore.Options(uri=server.uri, timeout_s=2.0))
+    store = MilvusVectorStore(MilvusVectorStore.Options(uri=server.uri, timeout_s=SOON_S))
     store.ensure(SPEC)
     yield store
     store.close()
@@ -183,7 +185,7 @@ def test_a_server_that_has_its_own_index_only_gets_that(server: Server, kind: st
 
     server.answers["CreateIndex"] = answer
     spec = CollectionSpec("auto", "auto", DIM, "embedder-1")
-    made = MilvusVectorStore(MilvusVectorStore.Options(uri=server.uri, timeout_s=2.0, index_type=kind))
+    made = MilvusVectorStore(MilvusVectorStore.Options(uri=server.uri, timeout_s=SOON_S, index_type=kind))
     with closing(made):
         if kind == "HNSW":
             with pytest.raises(FatalError, match="invalid index type: HNSW"):
@@ -226,12 +228,16 @@ def test_an_insert_whose_answer_was_lost_is_not_repeated(server: Server, store: 
     assert server.inserts == 1
 
 
-def test_a_server_that_never_answers_is_given_up(server: Server, store: MilvusVectorStore) -> None:
-    server.before["Insert"] = lambda _: time.sleep(4.0)
+@pytest.mark.usefixtures("store")
+def test_a_server_that_never_answers_is_given_up(server: Server) -> None:
+    given_up = threading.Event()
+    server.before["Insert"] = lambda _: given_up.wait(HANGS_S)
     started = time.monotonic()
-    with pytest.raises(Unavailable):
-        store.insert(SPEC.name, [make_row("a")])
-    assert time.monotonic() - started < 3.5
+    with closing(MilvusVectorStore(MilvusVectorStore.Options(uri=server.uri, timeout_s=1.0))) as hasty:
+        with pytest.raises(Unavailable):
+            hasty.insert(SPEC.name, [make_row("a")])
+        assert time.monotonic() - started < SOON_S
+        given_up.set()
 
 
 def test_a_collection_that_was_released_is_loaded_again(server: Server, store: MilvusVectorStore) -> None:

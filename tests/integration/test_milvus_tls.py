@@ -13,6 +13,7 @@ from s3_to_milvus.errors import ConfigError, Unavailable
 from s3_to_milvus.testing.contracts.vector_store import DIM, make_row
 from tests.integration.test_milvus_errors import Server
 from tests.support.certificates import self_signed
+from tests.support.patience import SOON_S
 
 grpc: Any = pytest.importorskip("grpc")
 SPEC = CollectionSpec("papers", "논문", DIM, "embedder-1")
@@ -57,7 +58,7 @@ def serve(files: Files, tmp_path: Path) -> Iterator[Serve]:
 
 
 def _works(uri: str, **options: Any) -> None:
-    made = MilvusVectorStore.Options.model_validate({"uri": uri, "timeout_s": 5.0, **options})
+    made = MilvusVectorStore.Options.model_validate({"uri": uri, "timeout_s": SOON_S, **options})
     with closing(MilvusVectorStore(made)) as store:
         store.ensure(SPEC)
         store.insert(SPEC.name, [make_row("a")])

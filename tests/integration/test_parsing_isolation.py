@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from s3_to_milvus.adapters.parsers.isolated import ParsingPool
 from s3_to_milvus.adapters.parsers.isolated.sandbox import landlock_abi
 from s3_to_milvus.errors import EncryptedDocument, ParserCrashed, ParserTimeout, S3ToMilvusError, Unavailable
 from s3_to_milvus.ports import Parser, ParserInput
+from tests.support.application import until
+from tests.support.patience import HANGS_S, SOON_S
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = "tests.support.hostile_parsers:HostileParser"
@@ -44,7 +46,7 @@ def parser(scratch: Path) -> Iterator[Parser]:
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parser]:
-    pool = ParsingPool(ParsingPool.Options(workers=2, timeout_s=1.5), tmp_path_factory.mktemp("hasty"))
+    pool = ParsingPool(ParsingPool.Options(workers=2, timeout_s=3.0), tmp_path_factory.mktemp("hasty"))
     yield _wrap(pool)
     pool.close()
 
@@ -59,9 +61,9 @@ def _say(parser: Parser, command: str) -> str:
 def test_a_hang_is_stopped(hasty: Parser, command: str) -> None:
     assert _say(hasty, "ok warm") == "<warm"
     began = time.monotonic()
-    with pytest.raises(ParserTimeout, match=r"longer than 1\.5 s") as caught:
+    with pytest.raises(ParserTimeout, match=r"longer than 3 s") as caught:
         _say(hasty, command)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON_S
     assert "S2M_PARSING__TIMEOUT_S" in caught.value.hint
     assert _say(hasty, "ok fine") == "<fine"
 
@@ -154,7 +156,7 @@ def test_many_threads_and_many_children(parser: Parser) -> None:
 
 def test_waiting_for_a_child_is_not_counted(hasty: Parser) -> None:
     with ThreadPoolExecutor(8) as threads:  # four rounds of two: more than the limit in all
-        assert list(threads.map(lambda _: _say(hasty, "slow 0.5"), range(8))) == ["<done"] * 8
+        assert list(threads.map(lambda _: _say(hasty, "slow 1.0"), range(8))) == ["<done"] * 8
 
 
 def test_a_child_says_how_far_it_is_shut_off(parser: Parser, tmp_path: Path) -> None:
@@ -202,11 +204,11 @@ def test_a_child_cannot_change_what_it_was_given(parser: Parser, tmp_path: Path)
 
 @pytest.mark.skipif(not _HAS_FILTER, reason="no filter of system calls for this system")
 @pytest.mark.parametrize(
-    "command", ["datagram", "socketpair", "fork", "execute", "chmod /tmp", f"kill {os.getpid()}", "spill-unnamed"]
+    "command", ["datagram", "socketpair", "fork", "execute", "chmod /tmp", "kill own", "spill-unnamed"]
 )
 def test_a_child_reaches_no_network_no_programs_no_processes(parser: Parser, command: str) -> None:
     with pytest.raises(ParserCrashed, match="PermissionError"):
-        _say(parser, command)
+        _say(parser, command.replace("own", str(os.getpid())))
 
 
 def test_what_libraries_print_gets_nowhere(parser: Parser, capfd: pytest.CaptureFixture[str]) -> None:
@@ -219,7 +221,7 @@ def test_a_child_may_use_threads(parser: Parser) -> None:
 
 
 def test_close_is_quick_and_ends_what_hangs(tmp_path: Path) -> None:
-    pool = ParsingPool(ParsingPool.Options(workers=1, timeout_s=60), tmp_path)
+    pool = ParsingPool(ParsingPool.Options(workers=1, timeout_s=HANGS_S), tmp_path)
     parser = _wrap(pool)
     pid = int(_say(parser, "pid")[1:])
     with ThreadPoolExecutor(1) as threads:
@@ -228,8 +230,8 @@ def test_close_is_quick_and_ends_what_hangs(tmp_path: Path) -> None:
         began = time.monotonic()
         pool.close()
         with pytest.raises(Unavailable):
-            hanging.result(2)
-        assert time.monotonic() - began < 2
+            hanging.result(SOON_S)
+        assert time.monotonic() - began < SOON_S
     assert _is_gone(pid)
     with pytest.raises(Unavailable):
         _say(parser, "ok")
@@ -291,12 +293,12 @@ def test_killing_the_service_leaves_no_process_behind(tmp_path: Path) -> None:
         family = psutil.Process(service.pid).children(recursive=True)
         assert len(family) >= 4  # two children, their fork server, the resource tracker
         service.kill()
-        _wait_until(lambda: all(_is_gone(one.pid) for one in family), 5)
+        until(lambda: all(_is_gone(one.pid) for one in family))
 
 
 def test_a_service_that_ends_without_closing_does_not_hang(tmp_path: Path) -> None:
     with _service(tmp_path) as service:
-        out, _ = service.communicate(timeout=10)
+        out, _ = service.communicate(timeout=SOON_S)
     assert service.returncode == 0
     assert [line.partition(" ")[0] for line in out.splitlines()] == ["MAIN", "PID", "READY"]
 
@@ -306,13 +308,6 @@ def _is_gone(pid: int) -> bool:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def _wait_until(is_true: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_every_error_has_a_way_back() -> None:

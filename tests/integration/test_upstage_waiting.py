@@ -1,7 +1,6 @@
 """Submitted documents hold no worker, nothing is paid twice, and the service's rate is kept."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,9 @@ from s3_to_milvus.adapters.tickets import MemoryTickets
 from s3_to_milvus.domain.retrying import RetryPolicy, TryAgain, next_step
 from s3_to_milvus.errors import FatalError, RateLimited, Unavailable
 from s3_to_milvus.ports import ParserInput
+from tests.support.application import until
 from tests.support.line import line_over
+from tests.support.patience import SOON_S
 from tests.support.pdfs import make_pdf
 from tests.support.upstage_server import KEY, Fault, UpstageServer, upstage_server
 
@@ -147,18 +148,11 @@ def test_others_are_searchable_while_documents_are_read_there(server: UpstageSer
     options = {"api_key": KEY, "api_url": server.url, "requests_per_second": 100, "sync_pages": 1}
     with line_over(tmp_path / "data", [docs], parser__kind="upstage,text", parser__upstage=options) as line:
         line.mirror.scan(line.source)
-        _until(lambda: len(server.posts) >= 4)
+        until(lambda: len(server.posts) >= 4)
         (docs / "small.txt").write_text("Whales live in the sea.")
         line.mirror.scan(line.source)
-        _until(lambda: "small.txt" in line.indexed())
+        until(lambda: "small.txt" in line.indexed())
     assert len(server.posts) <= 8
-
-
-def _until(is_so: Callable[[], bool], within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_document_that_was_read_in_part_is_paid_once_a_day_at_most(server: UpstageServer) -> None:
@@ -188,11 +182,10 @@ def test_the_same_bytes_at_the_same_time_are_sent_once(server: UpstageServer, sy
 
 
 def test_different_documents_do_not_wait_for_each_other(server: UpstageServer) -> None:
-    server.work_s = 0.5
+    server.together = threading.Barrier(4, timeout=SOON_S)  # it answers none of them before it has all
     parser = _made(server)
-    began = time.monotonic()
-    _at_once(4, lambda number: parser.parse(_pdf(number + 1)))
-    assert time.monotonic() - began < 4 * 0.5
+    documents = _at_once(4, lambda number: list(parser.parse(_pdf(number + 1)).blocks))
+    assert all(documents)
 
 
 def test_what_failed_for_one_is_tried_by_the_next(server: UpstageServer) -> None:

@@ -24,6 +24,7 @@ from s3_to_milvus.testing.fakes.object_store import MemoryObjectStore
 from s3_to_milvus.testing.fakes.parser import FakeParser
 from s3_to_milvus.testing.fakes.splitter import FakeSplitter
 from s3_to_milvus.testing.fakes.vector_store import MemoryVectorStore
+from tests.support.patience import SOON_S
 
 if TYPE_CHECKING:
     from s3_to_milvus.bootstrap import Application
@@ -33,7 +34,7 @@ __all__ = ["BUCKET", "FakeApplication", "until"]
 BUCKET = "docs"
 
 
-def until(is_true: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def until(is_true: Callable[[], bool], timeout_s: float = SOON_S) -> None:
     """Wait until something holds; fails where it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not is_true():

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack, closing
@@ -20,6 +19,7 @@ from tests.support import openai_server as openai
 from tests.support import upstage_server as upstage
 from tests.support.application import until
 from tests.support.ministack import running_ministack
+from tests.support.ports import free_port
 
 __all__ = ["BUCKET", "ROOT", "Company"]
 
@@ -43,9 +43,7 @@ class Company:
         self.notion = stack.enter_context(notion.notion_server())
         self.s3 = self.client("s3")
         self.s3.create_bucket(Bucket=BUCKET)
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.headers: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -103,7 +101,7 @@ class Company:
             command = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT), "main:app", "--port", str(self.port)]
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
         self.stack.callback(_end, self.process)
-        until(self._is_ready, 60)
+        until(self._is_ready, 120)
 
     def kill(self) -> None:
         """Our service, as a power cut would."""
@@ -115,7 +113,7 @@ class Company:
         """A command of ours."""
         command = [sys.executable, "-m", "s3_to_milvus.cli.main", *arguments]
         done = subprocess.run(
-            command, env=self.environment, cwd=self.folder, text=True, capture_output=True, timeout=250, check=False
+            command, env=self.environment, cwd=self.folder, text=True, capture_output=True, timeout=600, check=False
         )
         assert done.returncode == code, done.stderr
         return done
@@ -130,7 +128,7 @@ class Company:
         """Our service's answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **self.headers}
-        with urlopen(Request(self.url + path, data, headers), timeout=10) as answer:
+        with urlopen(Request(self.url + path, data, headers), timeout=60) as answer:
             return json.load(answer)
 
     def tell(self, key: str, event_type: str) -> None:

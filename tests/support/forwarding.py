@@ -7,7 +7,6 @@ import json
 import ssl
 import sys
 import threading
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +86,7 @@ class ReceivingService(ThreadingHTTPServer):
         self.statuses: list[int] = []
         self.connections = 0
         self.delay_s = 0.0
+        self.gone = threading.Event()
 
     def handle_error(self, *_: object) -> None:
         """Silent: clients of these tests hang up as they please."""
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.received.append(Received(self.path, headers, body))
         status = self.server.statuses.pop(0) if self.server.statuses else 202
-        time.sleep(self.server.delay_s)
+        self.server.gone.wait(self.server.delay_s)
         self.send_response(status)
         if status == 302:
             self.send_header("Location", f"{self.server.url}/elsewhere")
@@ -134,6 +134,7 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[ReceivingServic
     try:
         yield server
     finally:
+        server.gone.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -76,7 +76,7 @@ class Signer:
 def certificate(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
     begins_in: timedelta = -_DAY,
-    ends_in: timedelta = _DAY,
+    ends_in: timedelta = 3_650 * _DAY,
 ) -> bytes:
     """A certificate that its own key signed, in PEM."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sns.amazonaws.com")])

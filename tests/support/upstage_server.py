@@ -61,6 +61,7 @@ class UpstageServer(QuietServer):
         self.tried: list[tuple[float, str]] = []
         self.per_second = 0  # documents in any second; 0: any
         self.work_s = 0.0  # what taking a document lasts
+        self.together: threading.Barrier | None = None  # documents that are taken at once or not at all
         self.dated = _DATED[-1]  # what the alias means today
         self.posts: list[tuple[str, dict[str, str], bytes]] = []
         self.requests: dict[str, tuple[str, bytes]] = {}
@@ -167,6 +168,8 @@ class _Handler(QuietHandler):
         with self.server.lock:
             self.server.posts.append((self.path, fields, data))
         time.sleep(self.server.work_s)
+        if self.server.together is not None:
+            self.server.together.wait()
         pages = _pages(name, data)
         most_pages, most_mb = (2_000, 500) if is_async else (self.server.sync_pages, 100)
         if len(pages) > most_pages or len(data) > most_mb * _MB:

@@ -51,11 +51,17 @@ class FolderStore:
         ignore: tuple[str, ...] = DEFAULT_IGNORE
 
     def __init__(
-        self, options: Options, roots: Mapping[str, Path], *, sleep: Callable[[float], None] = time.sleep
+        self,
+        options: Options,
+        roots: Mapping[str, Path],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._roots = {bucket: os.path.abspath(root) for bucket, root in roots.items()}  # noqa: PTH100 - links stay links
         self._is_ignored = name_rule(options.ignore)
         self._sleep = sleep
+        self._now_ns = now_ns
         self._devices: dict[str, int] = {}
         for root in self._roots.values():
             with contextlib.suppress(OSError):
@@ -122,9 +128,10 @@ class FolderStore:
         """
         facts = os.fstat(fd)
         for _ in range(_MAX_SETTLING):
-            youngest_ns = max(facts.st_ctime_ns, facts.st_mtime_ns if facts.st_mtime_ns <= time.time_ns() else 0)
+            now_ns = self._now_ns()
+            youngest_ns = max(facts.st_ctime_ns, facts.st_mtime_ns if facts.st_mtime_ns <= now_ns else 0)
             tick_ns = _TICK_NS if facts.st_ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
-            age_ns = time.time_ns() - youngest_ns
+            age_ns = now_ns - youngest_ns
             if age_ns >= tick_ns:
                 return facts
             self._sleep((tick_ns - max(age_ns, 0)) / 1e9)

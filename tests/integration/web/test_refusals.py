@@ -39,16 +39,16 @@ def _seconds(client: TestClient, times: int, status: int, headers: dict[str, str
 
 
 def test_who_repeats_refused_events_without_a_pause_is_answered_late(public: TestClient) -> None:
-    assert _seconds(public, 10, 401, WRONG) < 1
-    assert _seconds(public, 11, 401, WRONG) >= 1
+    assert _seconds(public, 10, 401, WRONG) < 8  # late answers to all would take 15
+    assert _seconds(public, 21, 401, WRONG) >= 1
     assert _seconds(public, 1, 401, {}, "/process_s3_event") >= 1
-    assert _seconds(public, 30, 202, RIGHT) < 1
+    assert _seconds(public, 30, 202, RIGHT) < 20  # late ones would take 45
 
 
 def test_an_answer_that_sns_waits_for_is_never_late(public: TestClient) -> None:
     """SNS sends the key of its address only after it was asked for it, so every message of it is refused once."""
     with capture_logs() as lines:
-        assert _seconds(public, 30, 401, {"x-amz-sns-message-type": "Notification"}) < 1
+        assert _seconds(public, 30, 401, {"x-amz-sns-message-type": "Notification"}) < 20
     assert _refused(lines) == []
 
 
@@ -92,7 +92,8 @@ def test_no_more_than_some_hundred_senders_are_kept_waiting() -> None:
 
         refusals = Refusals(sleep=sleep)
         calls = [asyncio.create_task(refusals.heed("10.0.0.7", "nobody knows its key")) for _ in range(1_000)]
-        await asyncio.wait(calls, timeout=0.2)
+        for _ in range(20):
+            await asyncio.sleep(0)
         assert sum(not call.done() for call in calls) == len(waiting)
         release.set()
         await asyncio.gather(*calls)

@@ -17,6 +17,7 @@ from s3_to_milvus.web.listening import address_of_server, url_of
 from s3_to_milvus.web.paging import after_of, next_of
 from s3_to_milvus.web.words import language_of, translator
 from tests.support.application import until
+from tests.support.patience import SOON_S
 
 DEFAULT = ("127.0.0.1", 8510)
 
@@ -151,7 +152,7 @@ def test_a_bucket_that_cannot_be_looked_at_delays_and_fails_for_nobody_else() ->
         return Taken(tuple(event.ref for event in events))
 
     def open_buckets(events: Sequence[ObjectEvent]) -> dict[str, str]:
-        assert released.wait(10)
+        assert released.wait(SOON_S)
         raise Unavailable("S3 does not answer.")
 
     async def main() -> list[str]:

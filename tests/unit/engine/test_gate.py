@@ -3,6 +3,7 @@
 import threading
 
 from s3_to_milvus.engine.gate import ByteGate
+from tests.support.patience import SOON_S
 
 
 def test_bytes_fit_or_must_wait():
@@ -36,5 +37,5 @@ def test_who_waits_goes_on_when_bytes_come_back():
     thread.start()
     assert not passed.wait(0.05)
     gate.give(8)
-    assert passed.wait(5)
+    assert passed.wait(SOON_S)
     thread.join()

@@ -22,6 +22,7 @@ from s3_to_milvus.errors import RemovalGuard, Unauthorized, Unavailable, Unreada
 from s3_to_milvus.ports import SourceEntry, spend
 from s3_to_milvus.testing.fakes.parser import FAIL_TRANSIENT, FakeParser
 from tests.support.application import until
+from tests.support.patience import HANGS_S, SOON_S
 from tests.unit.engine.house import BUCKET, House
 
 SOURCE = SourceEntry(BUCKET, f"s3://{BUCKET}/")
@@ -69,7 +70,7 @@ class Gated(FakeParser):
         if source.file_name.startswith("slow"):
             spend(self.charge)
             self.is_waiting.set()
-            assert self.gate.wait(30)
+            assert self.gate.wait(HANGS_S)
         return super().parse(source)
 
 
@@ -287,7 +288,7 @@ def test_what_a_guarded_scan_found_changed_is_worked_on_at_once(make: Make):
     for scan in (running.sync, lambda: running.mirror.scan(SOURCE)):
         with pytest.raises(RemovalGuard):
             scan()
-        until(lambda: running.house.ledger.status(refs[5]).state is ObjectState.INDEXED, timeout_s=2)
+        until(lambda: running.house.ledger.status(refs[5]).state is ObjectState.INDEXED)
     assert running.house.texts("5.txt") == ["changed"]
 
 
@@ -298,9 +299,9 @@ def test_nobody_waits_for_a_slow_neighbour(make: Make, workers: int):
     slow = running.put("slow.txt", "words")
     after = [running.put(f"after {number}.txt", "words") for number in range(3)]
     running.mirror.take([ObjectEvent(ref) for ref in (*before, slow, *after)])
-    assert running.parser.is_waiting.wait(5)
+    assert running.parser.is_waiting.wait(SOON_S)
     ready = [*before, *(after if workers > 1 else [])]
-    until(lambda: all(running.state(ref) is ObjectState.INDEXED for ref in ready), timeout_s=3)
+    until(lambda: all(running.state(ref) is ObjectState.INDEXED for ref in ready))
     assert running.state(slow) is ObjectState.RUNNING
     assert {running.state(ref) for ref in after} == {ObjectState.INDEXED if workers > 1 else ObjectState.WAITING}
     running.parser.gate.set()
@@ -315,10 +316,10 @@ def test_stopping_hands_back_what_is_in_work_and_nobody_writes_afterwards(make: 
     slow = running.put("slow.txt", "late words")
     waiting = running.put("zz.txt", "words")
     running.mirror.take([ObjectEvent(slow)])
-    assert running.parser.is_waiting.wait(5)
+    assert running.parser.is_waiting.wait(SOON_S)
     started = time.monotonic()
     running.mirror.pool.stop()
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < SOON_S
     status = running.house.ledger.status(slow)
     assert (status.state, status.attempts) == (ObjectState.WAITING, 0)
     assert [run.stats.usage for run in running.house.ledger.runs(slow)] == [Usage(pages=3)]
@@ -329,10 +330,10 @@ def test_stopping_hands_back_what_is_in_work_and_nobody_writes_afterwards(make: 
 
 
 def test_a_stop_in_time_leaves_no_suspicion(make: Make):
-    running = make(claim_batch=4)
+    running = make(claim_batch=4, stop_s=SOON_S)
     refs = [running.put(f"slow {number}.txt", "words") for number in range(8)]
     running.mirror.take([ObjectEvent(ref) for ref in refs])
-    assert running.parser.is_waiting.wait(5)
+    assert running.parser.is_waiting.wait(SOON_S)
     threading.Timer(0.1, running.parser.gate.set).start()
     running.mirror.pool.stop()
     states = {running.house.ledger.status(ref).state for ref in refs}

@@ -10,6 +10,7 @@ import ctypes
 import importlib
 import importlib.abc
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -75,6 +76,7 @@ def grpc_errors() -> tuple[type[Exception], ...]:
 
 
 def _import(name: str) -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # it tells on stderr of every connection that ends
     try:
         if "pandas" in sys.modules:
             importlib.import_module(name)
