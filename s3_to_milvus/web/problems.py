@@ -1,5 +1,6 @@
 """JSON as this service writes it, and every failure as an RFC 9457 problem (``application/problem+json``)."""
 
+import errno
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from s3_to_milvus.errors import (
     TransientError,
 )
 
-__all__ = ["Json", "Problem", "add_handlers", "dumps", "invalid", "problem", "problem_of_error"]
+__all__ = ["Json", "Problem", "add_handlers", "dumps", "invalid", "problem", "problem_of_error", "problem_of_system"]
 
 _STATUS: tuple[tuple[type[S3ToMilvusError], int], ...] = (
     (DataInUse, 409),
@@ -83,6 +84,16 @@ def problem_of_error(error: S3ToMilvusError) -> Problem:
     headers = {"Retry-After": str(math.ceil(facts["retry_after_s"]))} if "retry_after_s" in facts else None
     more = {name: value for name, value in facts.items() if name not in ("code", "message", "hint")}
     return problem(status, error.code, error.message, error.hint, headers=headers, **more)
+
+
+def problem_of_system(error: OSError) -> Problem | None:
+    """What this machine ran out of, as a problem; None for another error."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        detail, hint = "The service has too many files open.", "Raise the limit of open files (ulimit -n)."
+        return problem(503, "too_many_open_files", detail, hint, headers={"Retry-After": "5"})
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return problem(507, "disk_full", "There is no room left on the service's disk.", "Make room, then try again.")
+    return None
 
 
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
