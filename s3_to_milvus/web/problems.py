@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from s3_to_milvus.domain.scarcity import without_blame
 from s3_to_milvus.engine.answers import problem_of
 from s3_to_milvus.errors import (
     ConfigError,
@@ -88,9 +89,9 @@ def problem_of_error(error: S3ToMilvusError) -> Problem:
 
 def problem_of_system(error: OSError) -> Problem | None:
     """What this machine ran out of, as a problem; None for another error."""
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        detail, hint = "The service has too many files open.", "Raise the limit of open files (ulimit -n)."
-        return problem(503, "too_many_open_files", detail, hint, headers={"Retry-After": "5"})
+    known = without_blame(error)
+    if isinstance(known, S3ToMilvusError):
+        return problem_of_error(known)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return problem(507, "disk_full", "There is no room left on the service's disk.", "Make room, then try again.")
     return None

@@ -1,8 +1,10 @@
 """Translates what SQLite reports into our errors, once."""
 
+import errno
+import os
 import sqlite3
 
-from s3_to_milvus.errors import ConfigError, FatalError, QuotaExhausted, S3ToMilvusError, Unavailable
+from s3_to_milvus.errors import ConfigError, FatalError, QuotaExhausted, S3ToMilvusError, TooManyOpenFiles, Unavailable
 
 __all__ = ["DAMAGED_HINT", "translated"]
 
@@ -27,6 +29,8 @@ def translated(error: sqlite3.Error, *, is_opening: bool = False) -> S3ToMilvusE
         return Unavailable(f"Another process holds the ledger: {error}.")
     if name.startswith(_DAMAGED):
         return must_act(f"The ledger is damaged, or no ledger at all: {error}.", hint=DAMAGED_HINT)
+    if name.startswith("SQLITE_CANTOPEN") and _can_open_nothing():
+        return TooManyOpenFiles(f"The ledger can't be opened: {error}, as nothing can: too many files are open.")
     if name.startswith(_REFUSED):
         return must_act(
             f"The ledger can't be opened or written: {error}.", hint="Check the folder's rights and S2M_DATA_DIR."
@@ -36,3 +40,12 @@ def translated(error: sqlite3.Error, *, is_opening: bool = False) -> S3ToMilvusE
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
         return Unavailable("The ledger is closed.")
     return FatalError(f"The ledger failed: {error} {name}".strip() + ".")
+
+
+def _can_open_nothing() -> bool:
+    """SQLite does not say why it can't open a file; the system does."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
