@@ -31,4 +31,4 @@ class UnixHandler(HTTPHandler):
 
     def http_open(self, request: Request) -> http.client.HTTPResponse:
         """See `HTTPHandler`."""
-        return self.do_open(partial(_Connection, self._path), request)  # type: ignore[arg-type]
+        return self.do_open(partial(_Connection, self._path), request)

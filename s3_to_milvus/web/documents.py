@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as PathPart
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from s3_to_milvus.domain.rendering import html_of, html_page, markdown_of
 from s3_to_milvus.engine.documents import Documents, Shown
@@ -112,7 +113,22 @@ def _answer(door: Door, shown: Shown, file_name: str, kind: str) -> Response:
     headers["Content-Length"] = str(body.stat().st_size)
     file = body.open("rb")
     body.unlink()  # what is open stays readable, and goes with the answer, however that ends
-    return StreamingResponse(_read(file), headers=headers, media_type=f"{_MEDIA_TYPES[kind]}; charset=utf-8")
+    return _Opened(file, headers=headers, media_type=f"{_MEDIA_TYPES[kind]}; charset=utf-8")
+
+
+class _Opened(StreamingResponse):
+    """An open file, which is closed however the answer ends."""
+
+    def __init__(self, file: BinaryIO, **more: Any) -> None:
+        super().__init__(_read(file), **more)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
 def _write(path: Path, pieces: Iterable[str]) -> None:
@@ -127,9 +143,8 @@ def _pieces(path: Path) -> Iterator[str]:
 
 
 def _read(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece
+    while piece := file.read(_PIECE):
+        yield piece
 
 
 def _scratch(door: Door) -> Path:

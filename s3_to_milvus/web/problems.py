@@ -124,6 +124,8 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 
 async def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+        return invalid([{"loc": ("body",), "msg": "JSON with such numbers, or so deep, is not read"}])
     name = HTTPStatus(error.status_code).phrase
     detail = error.detail if error.detail != name else f"{name}."
     return problem(error.status_code, name.lower().replace(" ", "_"), detail, headers=error.headers)
