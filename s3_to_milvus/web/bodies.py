@@ -60,7 +60,7 @@ class Body:
         self._most_s = self._patience_s = patience_s
         self._size_bytes = 0
         self._held_bytes = 0
-        self._is_whole = False
+        self.is_whole = False
 
     def fits(self) -> bool:
         """Whether there is room for what is declared; it is taken then."""
@@ -73,11 +73,11 @@ class Body:
 
     async def receive(self) -> Message:
         """The next piece. Raises `HTTPException` where it is too much, too slow, or there is no room."""
-        if self._is_whole:
+        if self.is_whole:
             return await self._receive()
         message = await self._piece()
         size = len(message.get("body", b""))
-        self._is_whole = not message.get("more_body", False)
+        self.is_whole = not message.get("more_body", False)
         self._size_bytes += size
         self._patience_s = min(self._most_s, self._patience_s + size / _LEAST_BYTES_PER_S)
         if self._size_bytes > self._room.allowed_bytes:

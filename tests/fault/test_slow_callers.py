@@ -166,31 +166,6 @@ def test_a_body_that_does_not_come_is_not_waited_for(server: RealServer, monkeyp
             assert (status, body["code"]) == (408, "request_timeout")
 
 
-def test_a_body_that_trickles_is_not_waited_for_and_one_that_flows_slowly_is(
-    server: RealServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Patience is shorter than the whole takes: what comes in buys more of it."""
-    monkeypatch.setattr(bodies.Body.__init__, "__defaults__", (2.0,))
-    piece = b"y" * 32_768  # 4 s at the least rate
-    with _upload(server, len(PART) + 8 * len(piece) + len(END)) as slow:
-        for _ in range(8):
-            time.sleep(0.4)
-            slow.sendall(piece)
-        slow.sendall(END)
-        assert answer_of(slow)[0] == 200
-    with _upload(server, 1_000_000) as trickling:
-
-        def is_over() -> bool:
-            trickling.settimeout(0.05)
-            try:
-                trickling.sendall(b"y")
-                return trickling.recv(12) == b"HTTP/1.1 408"
-            except TimeoutError:
-                return False
-
-        until(is_over, 30)
-
-
 def test_who_goes_on_sending_after_a_refusal_is_cut_off(server: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_LINGER_S", SOON_S)
     with server.connect() as endless:
