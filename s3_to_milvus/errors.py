@@ -30,6 +30,7 @@ __all__ = [
     "S3ToMilvusError",
     "SchemaMismatch",
     "Superseded",
+    "TooManyOpenFiles",
     "TransientError",
     "Unauthorized",
     "Unavailable",
@@ -81,6 +82,13 @@ class Unavailable(TransientError):
 
     code = "unavailable"
     default_hint = "It is retried by itself; check that the service is up and reachable."
+
+
+class TooManyOpenFiles(Unavailable):
+    """This process, or the whole machine, can open no more files: nothing is wrong with what it was to read."""
+
+    code = "too_many_open_files"
+    default_hint = "It is retried by itself; raise the limit of open files (ulimit -n) if it stays."
 
 
 class NoSuchBucket(Unavailable):

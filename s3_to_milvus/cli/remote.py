@@ -11,6 +11,7 @@ from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 from s3_to_milvus.cli.desk import Answer, Checked, OnProgress, Step, Synced
+from s3_to_milvus.cli.unix import SCHEME, UnixHandler
 from s3_to_milvus.errors import ConfigError, FatalError, RemovalGuard, S3ToMilvusError, Unavailable
 
 __all__ = ["Remote", "error_of"]
@@ -28,10 +29,12 @@ class Remote:
     is_remote = True
 
     def __init__(self, url: str, pid: int, data_dir: Path) -> None:
-        self._url = url.rstrip("/")
+        self._named = url
+        self._url = "http://localhost" if url.startswith(SCHEME) else url.rstrip("/")
         self._pid = pid
         self._token = data_dir / _TOKEN_FILE
-        self._opener = build_opener(ProxyHandler({}))
+        way = [UnixHandler(url.removeprefix(SCHEME))] if url.startswith(SCHEME) else []
+        self._opener = build_opener(ProxyHandler({}), *way)
 
     def sync(self, source: str, *, is_dry_run: bool, is_confirmed: bool, on_progress: OnProgress) -> Synced:
         """See `Desk.sync`. A folder is named as the service finds it, too."""
@@ -164,7 +167,7 @@ class Remote:
             except (URLError, http.client.HTTPException, OSError) as error:
                 if not _is_refused(error) or time.monotonic() > deadline:
                     raise Unavailable(
-                        f"The service (process {self._pid}) owns the data, but does not answer at {self._url}.",
+                        f"The service (process {self._pid}) owns the data, but does not answer at {self._named}.",
                         hint="Wait for it, or stop it and run the command again.",
                     ) from error
                 time.sleep(0.1)
@@ -222,7 +225,7 @@ def _problem(error: HTTPError) -> Answer:
 
 def _is_refused(error: Exception) -> bool:
     cause = getattr(error, "reason", error)
-    return isinstance(cause, ConnectionRefusedError)
+    return isinstance(cause, ConnectionRefusedError | FileNotFoundError)  # the latter: a socket that is not made yet
 
 
 def _ticks() -> Iterator[None]:

@@ -82,7 +82,13 @@ def _serve_on(listener: "socket", settings: "Settings", welcome: "Callable[[Appl
     application = build(settings)
     app = web.create_app(lambda: application, url=url)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=_DRAIN_S, lifespan="on"
+        app,
+        http="h11",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_DRAIN_S,
+        lifespan="on",
     )
     server = uvicorn.Server(config)
     _when_started(server, lambda: welcome(application, url))

@@ -1,6 +1,5 @@
 """What to do after a failed attempt: a pure decision from the error and the number of attempts."""
 
-import errno
 import math
 from dataclasses import dataclass
 
@@ -13,16 +12,13 @@ from s3_to_milvus.errors import (
     ParserTimeout,
     PermanentError,
     RateLimited,
-    S3ToMilvusError,
     SchemaMismatch,
     Superseded,
     TransientError,
-    Unavailable,
 )
 
-__all__ = ["Bury", "Drop", "Hold", "NextStep", "RetryPolicy", "TryAgain", "as_known", "is_for_all", "next_step"]
+__all__ = ["Bury", "Drop", "Hold", "NextStep", "RetryPolicy", "TryAgain", "is_for_all", "next_step"]
 
-_LIMITS_S = 15.0
 _CRASHES = frozenset(kind.code for kind in (ParserCrashed, ParserKilled, ParserTimeout))
 
 
@@ -90,19 +86,6 @@ class RetryPolicy:
         if error_code not in _CRASHES or not self.crashed_s:
             return math.inf
         return failed_at + self.crashed_s * min(self.crashed_growth, 2.0 ** min(max(attempts, 1) - 1, 30))
-
-
-_LIMITS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
-)
-
-
-def as_known(error: Exception) -> Exception:
-    """The same, but for what a machine says that is at its limits (disk, open files): that is no defect of ours."""
-    if not isinstance(error, OSError) or isinstance(error, S3ToMilvusError) or error.errno not in _LIMITS:
-        return error
-    where = f" ({error.filename})" if isinstance(error.filename, str) else ""
-    return Unavailable(f"The machine is at its limits: {error.strerror}{where}.", retry_after_s=_LIMITS_S)
 
 
 def is_for_all(error: BaseException | None) -> bool:

@@ -131,6 +131,8 @@ class ParsingSettings(BaseModel):
     """Most text of one document."""
     max_upload_mb: int = Field(default=100, ge=1, le=4_096)
     """Most of one file that is sent to `POST /upload_parse_document`."""
+    max_uploads_mb: int = Field(default=512, ge=1, le=65_536)
+    """Most of all files together that are sent there and not answered yet; more are told to come again."""
     passwords: _Passwords = ()
     """Tried for every file that asks for a password, after those of its route."""
 
@@ -196,7 +198,7 @@ class AuthSettings(BaseModel):
     model_config = _STRICT
 
     mode: Literal["auto", "required", "none"] = "auto"
-    """`auto`: asks for a key unless only this machine can reach the service. `none`: never; something in front does."""
+    """`auto`: asks for a key unless a request comes from this machine, and not by a proxy. `none`: never asks."""
     event_secrets: _Secrets = ()
     """Shared secrets that sign events (`X-S2M-Signature`); two at a time, so that they can be changed one by one."""
     replay_window_s: int = Field(default=300, ge=10)
@@ -248,6 +250,8 @@ class Settings(BaseSettings):
     """The address the service listens on."""
     port: int = Field(default=8510, ge=0, le=65_535)
     """The port the service listens on; 0: any free one."""
+    max_connections: int = Field(default=1_000, ge=8, le=32_768)
+    """Most connections at the same time; never more than half of the files that the process may open."""
     store: TableSettings = TableSettings()
     """Options of the object stores; which one is used, the source's address says."""
     events: AdaptersSettings = AdaptersSettings(kind=("watch",))

@@ -1,14 +1,14 @@
 """Who is asking, and may they: the service's own token, API keys, signed events.
 
 A service that only this machine can reach lets everybody on it do everything but handle keys and make backups; every
-other asks for a key, unless the settings say that something in front of it does that already (``auth.mode``).
+other asks for a key, unless the settings say that something in front of it does that already (``auth.mode``). What a
+proxy on this machine passes on comes from elsewhere (`callers.why_not_local`).
 """
 
 import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import secrets
 import threading
 import time
@@ -16,8 +16,10 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from s3_to_milvus.domain.access import Role, digest_of
+from s3_to_milvus.engine.observe import log
 from s3_to_milvus.ports import Ledger
 from s3_to_milvus.settings import AuthSettings
+from s3_to_milvus.web.callers import why_not_local
 
 __all__ = ["CHALLENGE", "EVENT_PATHS", "SNS_DOOR", "Access", "needed_role", "role_in"]
 
@@ -31,6 +33,10 @@ _ADMIN_PATHS = ("/api/v1/keys", "/api/v1/backup")
 _ROLE = "s2m.role"
 _FRESH_S = 5.0
 _SCHEME = b"v1="
+_PROXY_SEEN = "Requests come from other machines, as through a proxy: whoever sends them is asked for a key."
+_PROXY_HINT = (
+    "`s3-to-milvus keys add NAME --role viewer` makes one. Set S2M_AUTH__MODE=required, so that all are asked."
+)
 
 
 def needed_role(method: str, path: str) -> Role | None:
@@ -63,6 +69,12 @@ class Access:
         self._lock = threading.Lock()
         self._roles: dict[str, Role] = {}
         self._read_at = -_FRESH_S
+        self._has_seen_proxy = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is ever asked for a key."""
+        return self._settings.mode == "none"
 
     @property
     def asks_everybody(self) -> bool:
@@ -72,7 +84,7 @@ class Access:
     def role_of(self, scope: MutableMapping[str, Any], headers: Mapping[bytes, str]) -> Role | None:
         """The caller's role, kept in the scope; None: nobody we know."""
         role = self._known(headers)
-        if role is None and not self._is_guarded(scope):
+        if role is None and not self._is_guarded(scope, headers):
             role = Role.OPERATOR
         scope[_ROLE] = role
         return role
@@ -100,10 +112,16 @@ class Access:
         """Keys have changed."""
         self._read_at = -_FRESH_S
 
-    def _is_guarded(self, scope: Mapping[str, Any]) -> bool:
+    def _is_guarded(self, scope: Mapping[str, Any], headers: Mapping[bytes, str]) -> bool:
         if self._settings.mode != "auto":
             return self._settings.mode == "required"
-        return self._is_public or not _is_loopback(scope)
+        if self._is_public:
+            return True
+        reason = why_not_local(scope, headers)
+        if reason and not self._has_seen_proxy:
+            self._has_seen_proxy = True
+            log.warning("access.proxy_seen", sign=reason, message=_PROXY_SEEN, hint=_PROXY_HINT)
+        return bool(reason)
 
     def _known(self, headers: Mapping[bytes, str]) -> Role | None:
         key = _key_in(headers)
@@ -134,12 +152,3 @@ def _key_in(headers: Mapping[bytes, str]) -> str:
         except (binascii.Error, ValueError):
             return ""
     return headers.get(b"x-api-key", "")
-
-
-def _is_loopback(scope: Mapping[str, Any]) -> bool:
-    """Whether a request came in by an address that only this machine has; unknown (a Unix socket) counts as such."""
-    server = scope.get("server")
-    try:
-        return server is None or ipaddress.ip_address(server[0]).is_loopback
-    except ValueError:
-        return True

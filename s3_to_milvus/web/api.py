@@ -1,10 +1,10 @@
 """``/api/v1``: search, objects, collections, status, retry, sync, check."""
 
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from s3_to_milvus.domain.access import Role
@@ -44,7 +44,7 @@ _JobId = Annotated[str, Path(max_length=64)]
 @router.post("/search", tags=["search"], response_model=SearchAnswer)
 async def search(body: SearchBody, door: _Door) -> Response:
     """The pieces of text nearest to the question, best first; only of documents as they are now."""
-    found = await run_in_threadpool(door.mirror.search, body.query, body.top, body.collection)
+    found = await door.lanes.search.run(partial(door.mirror.search, body.query, body.top, body.collection))
     return Json(search_answer(body.query, found))
 
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError
-from s3_to_milvus.web import api, documents, events, health, keys, page, quarantine
+from s3_to_milvus.web import api, documents, events, health, keys, page, quarantine, server
 from s3_to_milvus.web.access import Access
+from s3_to_milvus.web.bodies import Room
 from s3_to_milvus.web.door import Door
-from s3_to_milvus.web.gate import MAX_BODY_BYTES, Gate
+from s3_to_milvus.web.gate import Gate
 from s3_to_milvus.web.listening import address_of_server, is_own_address, url_of
 from s3_to_milvus.web.problems import add_handlers
 from s3_to_milvus.web.schema import add_schema
@@ -35,7 +37,7 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
     ``build`` makes the application (by default from the settings), ``url`` is where it answers (by default found out).
     """
 
-    app = FastAPI(
+    app = _Service(
         title="s3-to-milvus",
         summary="Keeps Milvus equal to what lies in an object store, and searches it.",
         version=_version(),
@@ -54,6 +56,16 @@ def create_app(build: Build | None = None, *, url: str | None = None) -> FastAPI
     return app
 
 
+class _Service(FastAPI):
+    """Knows the server that it runs in, as long as nothing stands between."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "lifespan":
+            self.state.server = server.config_of(receive)
+        await super().__call__(scope, receive, send)
+
+
 def _gate_facts(app: FastAPI, url: str | None) -> dict[str, Callable[..., Any]]:
     """What the gate asks about: the door, once there is one."""
 
@@ -70,17 +82,16 @@ def _gate_facts(app: FastAPI, url: str | None) -> dict[str, Callable[..., Any]]:
         if url is None and found is not None:
             found.announce(url_of(host, port))
 
-    def allowed(path: str) -> int:
+    def room(path: str) -> Room | None:
         found = door()
-        if path.rstrip("/") == documents.UPLOAD_PATH and found is not None:
-            return found.application.settings.parsing.max_upload_mb << 20
-        return MAX_BODY_BYTES
+        is_upload = path.rstrip("/") == documents.UPLOAD_PATH
+        return found.upload_room if is_upload and found is not None else None
 
     def access() -> Access | None:
         found = door()
         return None if found is None else found.access
 
-    return {"own_names": own_names, "heard": heard, "allowed": allowed, "access": access}
+    return {"own_names": own_names, "heard": heard, "room": room, "access": access}
 
 
 def _from_settings() -> "Application":
@@ -95,11 +106,14 @@ def _from_settings() -> "Application":
 def _lifespan(build: Build, url: str | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        config = getattr(app.state, "server", None)
+        files = server.raise_file_limit()
         try:
-            app.state.door = await asyncio.to_thread(_open, build, url)
+            app.state.door = await asyncio.to_thread(_open, build, url, config)
         except S3ToMilvusError as error:
             app.state.failure = error
             raise
+        server.protect(config, app.state.door.application.settings.max_connections, files)
         try:
             yield
         finally:
@@ -109,18 +123,20 @@ def _lifespan(build: Build, url: str | None) -> Callable[[FastAPI], AbstractAsyn
     return lifespan
 
 
-def _open(build: Build, url: str | None) -> Door:
+def _open(build: Build, url: str | None, config: Any) -> Door:
     from s3_to_milvus.bootstrap import decode_event
 
     application = build()
     try:
         settings = application.settings
         host, port = address_of_server((settings.host, settings.port))
-        door = Door(application, decode_event, is_public=not is_own_address(host))
+        is_public = server.is_unix_socket(config) or not is_own_address(host)
+        door = Door(application, decode_event, is_public=is_public)
         door.write_token()
         door.make_first_key()
+        door.warn_if_open()
         application.start()
-        door.announce(url or url_of(host, port))
+        door.announce(url or server.socket_url(config) or url_of(host, port))
     except BaseException:
         application.stop()
         raise

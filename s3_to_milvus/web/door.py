@@ -18,16 +18,37 @@ from s3_to_milvus.engine.keyring import add_key
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError, Unavailable
 from s3_to_milvus.web.access import Access
+from s3_to_milvus.web.bodies import Pool, Room
 from s3_to_milvus.web.intake import Intake
 from s3_to_milvus.web.jobs import Jobs
+from s3_to_milvus.web.lanes import Lane
 
 if TYPE_CHECKING:
     from s3_to_milvus.bootstrap import Application
 
-__all__ = ["TOKEN_FILE", "Door", "door_of"]
+__all__ = ["TOKEN_FILE", "Door", "Lanes", "door_of"]
 
 TOKEN_FILE = "door.token"  # noqa: S105 - the name of the file, not what is in it
 _FRESH_S = 1.0
+_WAITING = 16
+_WAITING_S = 60.0
+_ALL = 1 << 20  # no bound but that of connections
+
+
+class Lanes:
+    """Threads by what they are for, so that no kind of request waits for another kind."""
+
+    def __init__(self, parsing_workers: int) -> None:
+        """One parsing process is left to what is indexed, where there are several."""
+        self.reading = Lane("s2m-read", max(1, parsing_workers - 1), _WAITING, _WAITING_S)
+        self.search = Lane("s2m-search", 8, _ALL)
+        self.status = Lane("s2m-status", 4, _ALL)
+        self.ready = Lane("s2m-ready", 2, _ALL)
+
+    def close(self) -> None:
+        """Take nothing more."""
+        for lane in (self.reading, self.search, self.status, self.ready):
+            lane.close()
 
 
 class Door:
@@ -42,6 +63,9 @@ class Door:
         self.jobs = Jobs()
         looked = application.mirror.intake
         self.intake = Intake(looked.take, looked.is_quick, looked.open_buckets)
+        parsing = application.settings.parsing
+        self.lanes = Lanes(parsing.workers)
+        self.upload_room = Room(parsing.max_upload_mb << 20, Pool(parsing.max_uploads_mb << 20), is_reserved=True)
         self.token = secrets.token_urlsafe(32)
         ledger = application.mirror.parts.ledger
         self.access = Access(application.settings.auth, ledger, self.token, is_public=is_public)
@@ -64,6 +88,13 @@ class Door:
             path.write_text(self.token, encoding="ascii")
         except OSError as error:  # a full disk: searches are answered, commands on this machine need a key
             log.warning("token.not_written", message=error.strerror)
+
+    def warn_if_open(self) -> None:
+        """Say once that nobody is asked."""
+        if self.access.is_open:
+            message = "Nobody is asked for a key: whoever reaches this service may search, read and change everything."
+            hint = "Unset S2M_AUTH__MODE unless something in front of the service asks for a login."
+            log.warning("access.open", message=message, hint=hint)
 
     def make_first_key(self) -> None:
         """A service that others can reach starts with one key, shown this once, so that somebody can use it at all."""
@@ -105,6 +136,7 @@ class Door:
     def close(self) -> None:
         """Stop the application; within seconds."""
         self.intake.close()
+        self.lanes.close()
         try:
             (Path(self.application.settings.data_dir) / TOKEN_FILE).unlink(missing_ok=True)
         finally:

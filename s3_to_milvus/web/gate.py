@@ -1,27 +1,29 @@
 """What every request passes: size limit, the service's own names, no writes from foreign pages, security headers."""
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from s3_to_milvus.domain.access import Role
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.errors import S3ToMilvusError
+from s3_to_milvus.web import framing
 from s3_to_milvus.web.access import CHALLENGE, EVENT_PATHS, SNS_DOOR, Access, needed_role
-from s3_to_milvus.web.problems import Problem, problem
+from s3_to_milvus.web.bodies import Body, Pool, Room
+from s3_to_milvus.web.callers import address_of, host_name
+from s3_to_milvus.web.problems import Problem, problem, problem_of_system
 from s3_to_milvus.web.refusals import Refusals, sender_in
+from s3_to_milvus.web.seldom import Seldom
 
 __all__ = ["CONTENT_SECURITY_POLICY", "MAX_BODY_BYTES", "Gate", "is_own_name"]
 
 MAX_BODY_BYTES = 1 << 20
+_MAX_BODIES_BYTES = 128 << 20
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
@@ -32,42 +34,28 @@ _HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-_BRACKETED = re.compile(r"\[([^\]]*)\](?::\d*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SNS = b"x-amz-sns-message-type"
 _API = ("/api/", "/upload_parse_document")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_CHEAP = ("/healthz", "/readyz", "/docs", "/openapi.json", "/api/v1/status")
+_AGAIN = {"Retry-After": "10"}
 
 
 def is_own_name(host: str, known: Iterable[str]) -> bool:
     """True for a Host header that no foreign domain name can stand behind: an address, localhost, a known name."""
-    name = _without_port(host).lower().rstrip(".")
+    name = host_name(host)
     if name == "localhost" or name.endswith(".localhost") or name in known:
         return True
-    return _address_of(name) is not None
-
-
-def _without_port(host: str) -> str:
-    bracketed = _BRACKETED.fullmatch(host)
-    if bracketed is not None:
-        return bracketed[1]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host
-
-
-@lru_cache(1_024)
-def _address_of(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
+    return address_of(name) is not None
 
 
 class Gate:
     """Pure ASGI, since it stands before every event: it costs microseconds.
 
     ``own_names`` gives further names that the service may be called by over loopback; ``heard`` is told the address
-    of the socket that the first request came in by; ``allowed`` says how large a body may be by the path it is sent to;
-    ``access`` knows who may do what.
+    of the socket that the first request came in by; ``room`` says how large a body may be by the path it is sent to
+    (None: as most); ``access`` knows who may do what.
     """
 
     def __init__(
@@ -75,14 +63,16 @@ class Gate:
         app: ASGIApp,
         own_names: Callable[[], Iterable[str]] = tuple,
         heard: Callable[[str, int], None] = lambda host, port: None,
-        allowed: Callable[[str], int] = lambda path: MAX_BODY_BYTES,
+        room: Callable[[str], Room | None] = lambda path: None,
         access: Callable[[], Access | None] = lambda: None,
     ) -> None:
         self.app = app
         self._own_names = own_names
         self._heard = heard
-        self._allowed = allowed
+        self._room = room
         self._access = access
+        self._most_room = Room(MAX_BODY_BYTES, Pool(_MAX_BODIES_BYTES))
+        self._seldom = Seldom()
         self._is_first = True
         self._refusals = Refusals()
 
@@ -122,27 +112,52 @@ class Gate:
         except ClientDisconnect:
             return
         except Exception as error:
-            log.exception("request.failed", method=scope["method"], error=type(error).__name__)
+            refusal = self._failure(error, scope)
             if is_begun:
                 raise
-            defect = problem(500, "defect", "Unexpected failure. This is a defect of s3-to-milvus.", "See the log.")
-            await defect(scope, receive, send_guarded)
+            await refusal(scope, receive, send_guarded)
+
+    def _failure(self, error: Exception, scope: Scope) -> Problem:
+        """What failed in a way that nothing below knows; what the machine ran out of is no defect."""
+        known = problem_of_system(error) if isinstance(error, OSError) else None
+        if known is None:
+            log.exception("request.failed", method=scope["method"], error=type(error).__name__)
+            return problem(500, "defect", "Unexpected failure. This is a defect of s3-to-milvus.", "See the log.")
+        if times := self._seldom.times(str(error)):
+            log.warning("request.failed", method=scope["method"], message=str(error), times=times)
+        return known
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._hear(scope)
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        allowed = self._allowed(scope["path"].removeprefix(scope.get("root_path", "")))
-        refusal = self._refusal(scope, headers, allowed)
+        room = self._room(_path(scope)) or self._most_room
+        refusal = self._refusal(scope, headers, room.allowed_bytes)
         if refusal is None:
-            self._refusals.put_into(scope)
-            await self.app(scope, _limited(receive, allowed), send)
+            await self._admit(scope, Body(receive, room, int(headers.get(b"content-length", "0"))), send)
             return
         await self._heed(refusal, scope, headers)
         await refusal(scope, receive, send)
 
+    async def _admit(self, scope: Scope, body: Body, send: Send) -> None:
+        """Pass a request on; what is kept of its body counts until the answer begins."""
+
+        async def send_releasing(message: Message) -> None:
+            body.release()
+            await send(message)
+
+        self._refusals.put_into(scope)
+        if not body.fits():
+            busy = problem(429, "too_many_uploads", "Other uploads take all room there is.", headers=_AGAIN)
+            await busy(scope, body.receive, send)
+            return
+        try:
+            await self.app(scope, body.receive, send_releasing)
+        finally:
+            body.release()
+
     async def _heed(self, refusal: Problem, scope: Scope, headers: dict[bytes, str]) -> None:
         """Wait where a sender of events is refused too often; SNS shows a key only after it was asked for it."""
-        path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
+        path = _path(scope).rstrip("/")
         is_event = scope["method"] == "POST" and path in EVENT_PATHS and _SNS not in headers
         if is_event and refusal.status_code == HTTPStatus.UNAUTHORIZED:
             has_key = b"authorization" in headers or b"x-api-key" in headers
@@ -150,31 +165,38 @@ class Gate:
 
     def _hear(self, scope: Scope) -> None:
         server = scope.get("server")
-        if self._is_first and server and _address_of(server[0]) is not None:
+        if self._is_first and server and address_of(server[0]) is not None:
             self._is_first = False
             self._heard(server[0], server[1])
 
     def _refusal(self, scope: Scope, headers: dict[bytes, str], allowed: int) -> Problem | None:
         if _CONTROL.search(scope["path"]):  # a route's pattern may match before a line's end
             return _refuse(HTTPStatus.BAD_REQUEST, "The path holds a control character.")
-        length = headers.get(b"content-length", "0")
-        if length.isdecimal() and int(length) > allowed:
+        if flaw := framing.flaw_in(scope["headers"]):
+            return _refuse(HTTPStatus.BAD_REQUEST, flaw, {"Connection": "close"})
+        if int(headers.get(b"content-length", "0")) > allowed:
             return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {allowed} bytes.")
-        if _is_loopback(scope) and not is_own_name(headers.get(b"host", "localhost"), self._own_names()):
-            return _refuse(HTTPStatus.MISDIRECTED_REQUEST, "This service is not called by that name here.")
-        if scope["method"] not in _READING and _is_foreign_page(headers):
-            return _refuse(HTTPStatus.FORBIDDEN, "A page of another site may not change anything here.")
         access = self._access()
+        is_open = access is None or access.is_open
+        if is_open and _is_loopback(scope) and not is_own_name(headers.get(b"host", "localhost"), self._own_names()):
+            return _refuse(HTTPStatus.MISDIRECTED_REQUEST, "This service is not called by that name here.")
+        if _is_foreign_page(headers) and _costs(scope["method"], _path(scope), headers):
+            return _refuse(HTTPStatus.FORBIDDEN, "A page of another site may not set anything to work here.")
         return None if access is None else _unless_allowed(access, scope, headers)
 
 
-def _refuse(status: HTTPStatus, detail: str) -> Problem:
-    return problem(int(status), status.name.lower(), detail)
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _refuse(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> Problem:
+    return problem(int(status), status.name.lower(), detail, headers=headers)
 
 
 def _unless_allowed(access: Access, scope: Scope, headers: dict[bytes, str]) -> Problem | None:
     """None where the caller has the role that the request needs; signed events are checked by their door."""
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = _path(scope)
     needed = needed_role(scope["method"], path)
     if needed is None:
         return None
@@ -197,7 +219,7 @@ def _unless_allowed(access: Access, scope: Scope, headers: dict[bytes, str]) -> 
 def _is_loopback(scope: Scope) -> bool:
     """True when the connection came in by a loopback address, where a rebound domain name would come in, too."""
     server: tuple[str, Any] | None = scope.get("server")
-    address = _address_of(server[0]) if server else None
+    address = address_of(server[0]) if server else None
     return address is not None and address.is_loopback
 
 
@@ -210,16 +232,12 @@ def _is_foreign_page(headers: dict[bytes, str]) -> bool:
     return origin is not None and urlsplit(origin).netloc != headers.get(b"host")
 
 
-def _limited(receive: Receive, allowed: int) -> Receive:
-    """Refuses a body that turns out longer than allowed while it comes in."""
-    size = 0
+def _costs(method: str, path: str, headers: dict[bytes, str]) -> bool:
+    """Whether a page of another site may not even ask: ``<img src>`` sends a GET, too.
 
-    async def receive_limited() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > allowed:
-            raise HTTPException(413, f"The body is larger than {allowed} bytes.")
-        return message
-
-    return receive_limited
+    A link that somebody follows from there is his own wish, and opens alone.
+    """
+    if method not in _READING:
+        return True
+    is_followed = headers.get(b"sec-fetch-user") == "?1" and headers.get(b"sec-fetch-dest") == "document"
+    return method != "OPTIONS" and not is_followed and path not in _CHEAP and not path.startswith("/static/")

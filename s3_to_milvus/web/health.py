@@ -1,8 +1,9 @@
 """For machines that watch: is it alive, is it ready, what are its figures."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from s3_to_milvus.engine.observe import OBJECTS
@@ -26,7 +27,8 @@ async def healthz() -> Response:
 async def readyz(request: Request) -> Response:
     """The workers run and the ledger answers."""
     try:
-        reasons = await run_in_threadpool(_reasons, door_of(request))
+        door = door_of(request)
+        reasons = await door.lanes.ready.run(partial(_reasons, door))
     except Unavailable as error:
         reasons = [error.message]
     return Json({"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200)
@@ -36,7 +38,7 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus figures; `s2m_freshness_seconds` is the one that matters."""
     door = door_of(request)
-    status = await run_in_threadpool(door.status)
+    status = await door.lanes.status.run(door.status)
     for state, count in status["objects"].items():
         OBJECTS.labels(state).set(count)
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,10 +1,11 @@
 """Where this process listens, as far as it can know before the first request."""
 
-import ipaddress
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+
+from s3_to_milvus.web.callers import is_loopback_name
 
 __all__ = ["address_of_server", "is_own_address", "url_of"]
 
@@ -19,12 +20,7 @@ def url_of(host: str, port: int) -> str:
 
 def is_own_address(host: str) -> bool:
     """Whether only this machine can reach a socket bound to ``host``."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback_name(host)
 
 
 def address_of_server(

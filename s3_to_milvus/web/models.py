@@ -14,6 +14,7 @@ __all__ = [
     "EventBody",
     "EventsAnswer",
     "Health",
+    "Id",
     "KeyAnswer",
     "KeyBody",
     "KeysAnswer",
@@ -35,6 +36,8 @@ __all__ = [
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 _STRICT = ConfigDict(extra="forbid", strict=True)
+Id = Annotated[int, Field(ge=0, le=(1 << 63) - 1)]
+"""A number that a ledger gave: 64 bits with a sign, in every database."""
 
 
 class EventBody(BaseModel):
@@ -90,7 +93,7 @@ class QuarantineBody(BaseModel):
 
     model_config = _STRICT
 
-    ids: Annotated[list[int], Field(max_length=1_000)] | None = None
+    ids: Annotated[list[Id], Field(max_length=1_000)] | None = None
 
 
 class ReplayAnswer(BaseModel):

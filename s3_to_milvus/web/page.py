@@ -1,13 +1,12 @@
 """``GET /``: status and a search box as one plain page, without scripts. ``/docs``: the HTTP interface, offline."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse
 
 from s3_to_milvus.domain.records import ObjectState
@@ -45,7 +44,9 @@ async def index(
 ) -> HTMLResponse:
     """Numbers, what needs attention, and a search."""
     language = language_of(lang, request.headers.get("accept-language", ""))
-    facts = await run_in_threadpool(_facts, door_of(request), q.strip(), collection)
+    door = door_of(request)
+    lane = door.lanes.search if q.strip() else door.lanes.status
+    facts = await lane.run(partial(_facts, door, q.strip(), collection))
     facts |= {
         "root": request.scope["root_path"],
         "language": language,

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
-from s3_to_milvus.domain.objects import ObjectRef
+from s3_to_milvus.domain.objects import ObjectRef, sort_key
 from s3_to_milvus.domain.records import ObjectStatus
 from s3_to_milvus.errors import ConfigError
 
@@ -35,8 +35,10 @@ def after_of(mark: str | None) -> ObjectRef | None:
     if not mark:
         return None
     try:
-        bucket, key = json.loads(base64.b64decode(mark, altchars=b"-_", validate=True))
-        if isinstance(bucket, str) and isinstance(key, str):
+        found = json.loads(base64.b64decode(mark, altchars=b"-_", validate=True))
+        if isinstance(found, list) and len(found) == 2 and all(isinstance(each, str) for each in found):
+            bucket, key = found
+            sort_key(bucket + key)  # a lone surrogate that stands for no byte has no place in any order
             return ObjectRef(bucket, key)
     except (binascii.Error, ValueError, TypeError, RecursionError):
         pass

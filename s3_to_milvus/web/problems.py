@@ -1,5 +1,6 @@
 """JSON as this service writes it, and every failure as an RFC 9457 problem (``application/problem+json``)."""
 
+import errno
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from s3_to_milvus.domain.scarcity import without_blame
 from s3_to_milvus.engine.answers import problem_of
 from s3_to_milvus.errors import (
     ConfigError,
@@ -23,7 +25,7 @@ from s3_to_milvus.errors import (
     TransientError,
 )
 
-__all__ = ["Json", "Problem", "add_handlers", "dumps", "invalid", "problem", "problem_of_error"]
+__all__ = ["Json", "Problem", "add_handlers", "dumps", "invalid", "problem", "problem_of_error", "problem_of_system"]
 
 _STATUS: tuple[tuple[type[S3ToMilvusError], int], ...] = (
     (DataInUse, 409),
@@ -87,6 +89,16 @@ def problem_of_error(error: S3ToMilvusError) -> Problem:
     return problem(status, error.code, error.message, error.hint, headers=headers, **more)
 
 
+def problem_of_system(error: OSError) -> Problem | None:
+    """What this machine ran out of, as a problem; None for another error."""
+    known = without_blame(error)
+    if isinstance(known, S3ToMilvusError):
+        return problem_of_error(known)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return problem(507, "disk_full", "There is no room left on the service's disk.", "Make room, then try again.")
+    return None
+
+
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """A request that is not what the endpoint takes, field by field; values are not repeated."""
     lines = [{"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"]} for each in errors]
@@ -114,6 +126,8 @@ async def _invalid(_request: Request, error: Exception) -> Response:
 
 async def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, ValueError | RecursionError):
+        return invalid([{"loc": ("body",), "msg": "JSON with such numbers, or so deep, is not read"}])
     name = HTTPStatus(error.status_code).phrase
     detail = error.detail if error.detail != name else f"{name}."
     return problem(error.status_code, name.lower().replace(" ", "_"), detail, headers=error.headers)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from s3_to_milvus.web.door import Door, door_of
-from s3_to_milvus.web.models import PROBLEMS, QuarantineAnswer, QuarantineBody, ReplayAnswer
+from s3_to_milvus.web.models import PROBLEMS, Id, QuarantineAnswer, QuarantineBody, ReplayAnswer
 from s3_to_milvus.web.problems import Json
 
 __all__ = ["router"]
@@ -19,7 +19,7 @@ _PAGE = 1_000
 
 @router.get("", response_model=QuarantineAnswer)
 def quarantine(
-    door: _Door, after: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=_PAGE)] = 100
+    door: _Door, after: Annotated[Id, Query()] = 0, limit: Annotated[int, Query(ge=1, le=_PAGE)] = 100
 ) -> Response:
     """What came in and was not understood, oldest first."""
     found = door.mirror.parts.ledger.quarantined(after, limit)

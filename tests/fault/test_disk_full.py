@@ -20,7 +20,7 @@ from s3_to_milvus.adapters.parsers.isolated import ParsingPool
 from s3_to_milvus.bootstrap import Application, build, configure_logging
 from s3_to_milvus.domain.objects import ObjectEvent, ObjectRef
 from s3_to_milvus.domain.records import ObjectState, Outcome
-from s3_to_milvus.domain.retrying import as_known
+from s3_to_milvus.domain.scarcity import without_blame
 from s3_to_milvus.engine import download as downloading
 from s3_to_milvus.engine import rescans as rescanning
 from s3_to_milvus.engine.mirror import Mirror
@@ -321,7 +321,7 @@ def test_no_document_is_buried_for_what_the_machine_lacks(tmp_path: Path, code: 
 
 def test_other_errors_of_the_machine_are_defects_as_before():
     error = FileNotFoundError(errno.ENOENT, "no such file")
-    assert as_known(error) is error
+    assert without_blame(error) is error
 
 
 def test_a_parsing_scratch_folder_that_cannot_be_made_blames_no_document(tmp_path: Path):

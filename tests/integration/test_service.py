@@ -134,6 +134,27 @@ def test_uvicorn_alone_runs_the_whole_service(home: Home) -> None:
     assert "Traceback" not in home.said()
 
     assert _stop_s(process, signal.SIGTERM) < STOPPED_S
+
+
+def test_uvicorn_on_a_unix_socket_is_for_its_owner_and_for_commands(home: Home) -> None:
+    (home.documents / "인사" / "휴가.txt").write_text("연차휴가는 해마다 열다섯 날이다.", encoding="utf-8")
+    path = home.data.parent / "s"
+    process = home.start("uvicorn", "main:app", "--uds", str(path))
+
+    def status() -> Any:
+        return json.loads(home.command("status", "--json").stdout or "{}")
+
+    until(lambda: "shown only now: s2m_" in home.said() and path.exists(), 60)
+    until(lambda: status().get("objects", {}).get("indexed") == 1, 60)
+    assert path.stat().st_mode & 0o777 == 0o600
+    with socket.socket(socket.AF_UNIX) as anybody:
+        anybody.connect(str(path))
+        anybody.sendall(b"GET /api/v1/objects HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert anybody.recv(12) == b"HTTP/1.1 401"
+    assert home.command("keys", "add", "proxy", "--role", "viewer").returncode == 0
+    found = home.command("search", "연차휴가는", "--json")
+    assert json.loads(found.stdout)["hits"][0]["key"] == "인사/휴가.txt"
+    assert _stop_s(process, signal.SIGTERM) < STOPPED_S
     assert json.loads(home.command("status", "--json").stdout)["objects"]["indexed"] == 1
 
 

@@ -219,7 +219,7 @@ class FolderStore:
         try:
             fd = os.open(root, _FOLDER)
         except OSError as error:
-            if error.errno in _DENIED:
+            if error.errno not in _CANNOT_BE:
                 _refuse_listing(error, root)
             message = f"the folder {root!r} is not there: {error.strerror}"
             raise Unavailable(message, hint="Mount or create it, or correct the source.") from error

@@ -3,9 +3,10 @@
 import pytest
 from starlette.testclient import TestClient
 
+from s3_to_milvus.domain.objects import ObjectRef
 from s3_to_milvus.settings import AuthSettings, Settings
 from s3_to_milvus.web.app import create_app
-from tests.support.application import FakeApplication
+from tests.support.application import BUCKET, FakeApplication
 from tests.support.web import LOOPBACK, is_problem
 
 
@@ -41,8 +42,57 @@ def test_our_own_page_may(client: TestClient) -> None:
 
 
 def test_a_rebound_name_gets_nothing(client: TestClient, application: FakeApplication) -> None:
-    assert is_problem(client.get("/", headers={"Host": "evil.example"}), 421, "misdirected_request")
+    assert is_problem(client.get("/", headers={"Host": "evil.example"}), 401, "unauthorized")
     assert client.get("/", headers={"Host": "localhost:8510"}).status_code == 200
+    application.settings = Settings(data_dir=application.data_dir, auth=AuthSettings(mode="none"))
+    with TestClient(create_app(application.as_real), base_url=LOOPBACK) as open_client:
+        assert is_problem(open_client.get("/", headers={"Host": "evil.example"}), 421, "misdirected_request")
+        assert open_client.get("/", headers={"Host": "localhost:8510"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+        {"Origin": "https://evil.example"},
+    ],
+)
+def test_a_page_of_another_site_sets_nothing_to_work(client: TestClient, headers: dict[str, str]) -> None:
+    document = f"/api/v1/objects/{ObjectRef(BUCKET, 'guides/start.md').object_id}/document"
+    for path in (document, "/?q=x", "/api/v1/objects", "/metrics", "/api/v1/quarantine"):
+        assert is_problem(client.get(path, headers=headers), 403, "forbidden")
+        assert client.head(path, headers=headers).status_code == 403
+        followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"}
+        for own in ({}, followed, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
+            assert client.get(path, headers=own).status_code == 200
+    for path in ("/healthz", "/readyz", "/docs", "/static/page.css"):
+        assert client.get(path, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Content-Length", "2"), ("Transfer-Encoding", "chunked")],
+        [("Content-Length", "2"), ("Content-Length", "3")],
+        [("Content-Length", "2, 3")],
+        [("Content-Length", "+2")],
+        [("Content-Length", "9" * 5_000)],
+        [("Transfer-Encoding", "gzip, chunked")],
+        [("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "identity")],
+        [("Host", "127.0.0.1:8510"), ("Host", "evil.example")],
+    ],
+)
+def test_a_request_whose_end_is_doubtful_is_refused(client: TestClient, headers: list[tuple[str, str]]) -> None:
+    request = client.build_request("POST", "/api/v1/search")
+    request.headers = type(request.headers)(
+        [("Host", "127.0.0.1:8510"), *headers] if headers[0][0] != "Host" else headers
+    )
+    answer = client.send(request)
+    assert is_problem(answer, 400, "bad_request")
+    assert answer.headers["connection"] == "close"
 
 
 def test_other_interfaces_are_called_by_any_name(application: FakeApplication) -> None:

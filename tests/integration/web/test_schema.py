@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
+from s3_to_milvus.settings import AuthSettings, Settings
 from s3_to_milvus.web.app import create_app
 from tests.support.application import FakeApplication, until
 
@@ -26,6 +27,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.schemas.BaseSchema]:
     application = FakeApplication(Path(tmp_path_factory.mktemp("data")))
+    application.settings = Settings(data_dir=application.data_dir, auth=AuthSettings(mode="none"))
     application.put("인사/휴가.txt", "연차휴가는 15일이다.")
     application.put("broken.zip", "x")
     app = create_app(application.as_real, url="http://127.0.0.1:1")
@@ -39,6 +41,29 @@ def test_answers_keep_to_the_document(schema: schemathesis.schemas.BaseSchema) -
     assert len(operations) >= 14
     for operation in operations:
         _try(operation.as_strategy())
+
+
+def test_every_number_that_is_taken_fits_into_64_bits(schema: schemathesis.schemas.BaseSchema) -> None:
+    """What a database can't hold is refused at the door."""
+    raw = dict(schema.raw_schema)
+    asked = [raw["components"]["schemas"][name] for name in raw["components"]["schemas"] if name.endswith("Body")]
+    asked += [
+        each for path in raw["paths"].values() for method in path.values() for each in method.get("parameters", [])
+    ]
+    numbers = [each for one in asked for each in _integers(one)]
+    assert len(numbers) >= 4
+    for each in numbers:
+        assert 0 <= each["minimum"] <= each["maximum"] <= float(1 << 63), each  # the document rounds
+
+
+def _integers(part: object) -> Iterator[dict[str, Any]]:
+    """Every integer in a piece of the document."""
+    if isinstance(part, dict):
+        if part.get("type") == "integer":
+            yield part
+        part = list(part.values())
+    for each in part if isinstance(part, list) else []:
+        yield from _integers(each)
 
 
 def _try(cases: hypothesis.strategies.SearchStrategy["schemathesis.Case[Any]"]) -> None:

@@ -1,12 +1,22 @@
 """Translates what SQLite reports into our errors, once, and says what can't be read."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from s3_to_milvus.errors import ConfigError, DiskFull, FatalError, LedgerDamaged, S3ToMilvusError, Unavailable
+from s3_to_milvus.errors import (
+    ConfigError,
+    DiskFull,
+    FatalError,
+    LedgerDamaged,
+    S3ToMilvusError,
+    TooManyOpenFiles,
+    Unavailable,
+)
 
 __all__ = ["UNREADABLE", "checks_rows", "damaged", "translated"]
 
@@ -39,6 +49,8 @@ def translated(
         return Unavailable(f"Another process holds the ledger: {error}.")
     if _is_damage(error, name):
         return damaged(str(error), file)
+    if name.startswith("SQLITE_CANTOPEN") and _can_open_nothing():
+        return TooManyOpenFiles(f"The ledger can't be opened: {error}, as nothing can: too many files are open.")
     if name.startswith(_REFUSED):
         return must_act(
             f"{ledger} can't be opened or written: {error}.", hint="Check the folder's rights and S2M_DATA_DIR."
@@ -73,3 +85,12 @@ def _is_damage(error: sqlite3.Error | UnicodeDecodeError, name: str) -> bool:
     if isinstance(error, UnicodeDecodeError) or name.startswith(_DAMAGED):
         return True
     return any(words in str(error) for words in _DAMAGED_WORDS)
+
+
+def _can_open_nothing() -> bool:
+    """SQLite does not say why it can't open a file; the system does."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
