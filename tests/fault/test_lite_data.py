@@ -303,6 +303,21 @@ def test_what_was_never_written_to_is_not_damaged(path: Path) -> None:
     assert not (path / "damaged").exists()
 
 
+@pytest.mark.parametrize("name", ["aliases.json", "database_properties.json"])
+@pytest.mark.parametrize("contents", [b"", b"\0" * 64, b"{]", b"\xff"])
+def test_a_small_file_that_is_garbage_stops_nobody(path: Path, name: str, contents: bytes) -> None:
+    ids = made(path)
+    for _ in range(2):
+        (path / name).write_bytes(contents)
+        with opened(path) as store:
+            for spec in BOTH:
+                store.ensure(spec)
+                assert ids_in(store, spec) == ids[spec.name]
+            assert named(store) == [""]
+            assert_others_work(store, ids)
+    assert [each.read_bytes() for each in (path / "damaged").iterdir()] == [contents]
+
+
 def refusing(number: int) -> Callable[..., Any]:
     def refuse(*_: Any, **__: Any) -> Any:
         raise OSError(number, os.strerror(number))

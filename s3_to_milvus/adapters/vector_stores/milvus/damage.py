@@ -40,11 +40,11 @@ def is_empty(folder: Path) -> bool:
 
 
 def put_aside(database: Path, folder: Path) -> Path:
-    """Move a damaged collection out of Lite's way; an older one of its name makes room. Returns where it lies."""
+    """Move a damaged collection (or file) out of Lite's way; an older one of its name makes room. Where it lies."""
     aside = database / _DAMAGED
     aside.mkdir(exist_ok=True)
     for older in aside.glob(f"{folder.name}-[0-9]*"):
-        shutil.rmtree(older)
+        shutil.rmtree(older) if older.is_dir() else older.unlink()
     target = aside / f"{folder.name}-{int(time.time())}"
     folder.rename(target)
     return target

@@ -20,7 +20,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.embedded import Embedded
 from s3_to_milvus.adapters.vector_stores.milvus.flushing import flush
 from s3_to_milvus.adapters.vector_stores.milvus.holding import Held, exclusive, in_use, inode_of
 from s3_to_milvus.adapters.vector_stores.milvus.listing import count_after, identities, owners
-from s3_to_milvus.adapters.vector_stores.milvus.logs import LogSync, is_torn, sync_files, take_torn
+from s3_to_milvus.adapters.vector_stores.milvus.logs import LogSync, is_torn, sync_files, sync_recovered, take_torn
 from s3_to_milvus.adapters.vector_stores.milvus.repair import remove_indexes, repair, set_aside
 from s3_to_milvus.adapters.vector_stores.milvus.snapshot import LiteSnapshot
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import trim_memory
@@ -186,6 +186,7 @@ class LiteDatabase:
     def opened(self, collection: str, after_id: int) -> None:
         """To be called with the gate held, once a collection is loaded."""
         engine = self._embedded.db.get_collection(collection)
+        sync_recovered(Path(engine._wal.wal_dir))
         self._held.hold(collection, Path(engine.data_dir))
         self._engines[collection] = engine
         _keep_ids_unique(engine, after_id)
@@ -193,6 +194,10 @@ class LiteDatabase:
         state.rows = max(state.rows, engine.count())
         if is_torn(Path(engine.data_dir)):
             state.is_in_doubt = True  # a flush replaces the log, which would be told with every start
+
+    def renamed(self) -> None:
+        """To be called with the gate held: the names of collections must not change back with the power."""
+        sync_files(self.path / "aliases.json", self.path / "collections", self.path)
 
     def raise_ids(self, collection: str, after_id: int) -> None:
         """To be called with the gate held: ids that are given from now on are greater."""

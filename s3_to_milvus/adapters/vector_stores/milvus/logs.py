@@ -13,7 +13,7 @@ from typing import Any
 
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import load_pyarrow
 
-__all__ = ["LogSync", "is_torn", "read_log", "sync_files", "take_torn"]
+__all__ = ["LogSync", "is_torn", "read_log", "sync_files", "sync_recovered", "take_torn"]
 
 _torn: set[Path] = set()
 
@@ -80,6 +80,12 @@ class _Log:
     folders_of: set[str] = field(default_factory=set)
 
 
+def sync_recovered(folder: Path) -> None:
+    """Bring to the disk what a process that was killed left in its logs: its writes may be true by now."""
+    if logs := list(folder.glob("wal_*.arrow")):
+        sync_files(*logs, folder, folder.parent)
+
+
 class LogSync:
     """Brings the logs of collections to the disk. Calls that meet share one sync; the gate is held only to look."""
 
@@ -117,7 +123,7 @@ class LogSync:
                     for handle in handles:
                         os.close(handle)
                 if folder:
-                    sync_files(folder)
+                    sync_files(folder, folder.parent)
                 with self._gate:
                     log.synced = max(log.synced, written)
 

@@ -91,6 +91,8 @@ class MilvusOriginals:
                 found = None
             if found is None:
                 client.create_alias(successor, collection, **connection.once)
+                if connection.lite is not None:
+                    connection.lite.renamed()
             with suppress(*grpc_errors()):  # it needs no memory any more
                 client.release_collection(kept, **connection.once)
 

@@ -21,8 +21,9 @@ _WAL = re.compile(r"wal_(?:data|delta)_(\d+)\.arrow")
 
 def repair(database: Path) -> tuple[list[str], list[Incident]]:
     """What was put right, one line each; and what may have cost rows."""
-    found, incidents = [], []
     shutil.rmtree(database / SNAPSHOT, ignore_errors=True)
+    found: list[str] = []
+    incidents = _set_aside_names(database)
     for folder in sorted((database / "collections").glob("*/")):
         is_begun = not (folder / "schema.json").exists() and is_empty(folder)
         if is_begun or folder.name.startswith(DROPPED):
@@ -39,6 +40,20 @@ def repair(database: Path) -> tuple[list[str], list[Incident]]:
         for unfinished in folder.glob("partitions/*/indexes/*.unfinished"):
             unfinished.unlink()
     return found, incidents
+
+
+def _set_aside_names(database: Path) -> list[Incident]:
+    """Lite reads these small files with nearly every call: an unreadable one would stop all collections."""
+    incidents = []
+    for path in (database / "aliases.json", database / "database_properties.json"):
+        try:
+            json.loads(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            where = put_aside(database, path)
+            incidents.append(Incident("", f"{path.name} is unreadable and lies in {where} now"))
+    return incidents
 
 
 def set_aside(database: Path, folder: Path, what: str) -> Incident:

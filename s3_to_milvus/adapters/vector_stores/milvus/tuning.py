@@ -78,7 +78,8 @@ class _Parquet:
         """As pyarrow's own."""
         texts = [field.name for field in table.schema if str(field.type) == "string"]
         self._parquet.write_table(table, path, use_dictionary=texts, write_page_checksum=True)
-        sync_files(Path(path), Path(path).parent)
+        folder = Path(path).parent  # it and the two above it may be new, too
+        sync_files(Path(path), folder, folder.parent, folder.parent.parent)
 
     def read_table(self, path: str) -> Any:
         """As pyarrow's own."""
