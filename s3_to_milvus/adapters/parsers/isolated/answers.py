@@ -5,7 +5,6 @@ block is looked at again when it is taken. What cannot be true costs this docume
 """
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -147,7 +146,7 @@ def _box(values: Any) -> Box:
 
 def _share(value: Any) -> float:
     """A place on a page; a parser may miss its border by a little."""
-    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > _MAX_PAGE:
+    if type(value) not in (int, float) or not abs(value) <= _MAX_PAGE:  # so that NaN is none
         raise untrue("a place that is none")
     return min(max(float(value), 0.0), 1.0)
 

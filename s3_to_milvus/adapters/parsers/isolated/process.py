@@ -146,19 +146,16 @@ class ChildProcess:
     def exit_code(self) -> int | None:
         """Stop it, if it is still there. How it ended; None: nobody knows, since the fork server ended, too."""
         deadline = time.monotonic() + _END_S
-        try:
+        with contextlib.suppress(TimeoutError):
             if self._pid is None:
                 self._pid = self._told(deadline)
             if self._pid is None:
                 return None
-            # A child whose pipes are closed is ending by itself: its own reason is the better one.
-            code = self._told(time.monotonic() + _LOOK_S) if _is_closed(self._answers) else None
-            if code is None:
+            # A child whose pipes are closed is ending by itself, mostly: its own reason is the better one.
+            if not _is_ready(self._report, select.POLLIN, _LOOK_S):
                 self.kill()
-                code = self._told(deadline)
-        except TimeoutError:
-            return None
-        return code
+            return self._told(deadline)
+        return None
 
     def kill(self) -> None:
         """Stop it, whatever it does."""
@@ -224,14 +221,6 @@ def _is_ready(descriptor: int, event: int, wait_s: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, event)
     return bool(poll.poll(max(0.0, wait_s) * 1000))
-
-
-def _is_closed(descriptor: int) -> bool:
-    """Whether the other end of a pipe is closed and all that came was read."""
-    try:
-        return not os.read(descriptor, 1)
-    except OSError:
-        return False
 
 
 def _threads_of(pid: int | None) -> int:
