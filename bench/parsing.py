@@ -112,7 +112,7 @@ def _in_children(small: Path, folder: Path) -> None:
             f"{wall:.1f} ms wall ({inside:.1f} ms of it parsing), {cpu:.2f} ms CPU in the service",
         )
         sizes = [child.memory_info().rss >> 20 for child in psutil.Process().children(recursive=True)]
-        _line("memory of resource tracker, fork server, child", f"{', '.join(map(str, sizes))} MiB RSS")
+        _line("memory of fork server, child", f"{', '.join(map(str, sizes))} MiB RSS")
     finally:
         began = time.monotonic()
         pool.close()

@@ -73,7 +73,7 @@ def test_nothing_is_imported_before_it_is_chosen() -> None:
         "registry.check(Settings()); print(*sys.modules, sep='\\n')"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"boto3", "lxml", "numpy", "onnxruntime", "pebble", "pymilvus", "s3_to_milvus.adapters"}
+    heavy = {"boto3", "lxml", "numpy", "onnxruntime", "pymilvus", "s3_to_milvus.adapters"}
     assert not set(run.stdout.split()) & heavy
 
 

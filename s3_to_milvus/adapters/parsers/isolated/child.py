@@ -1,78 +1,116 @@
 """The side of a parsing child: it enters the sandbox once, then turns jobs into answers."""
 
-import contextlib
 import errno
-import signal
+import os
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from s3_to_milvus.adapters.parsers.isolated import sandbox
-from s3_to_milvus.adapters.parsers.isolated.wire import INLINE_BYTES, Answer, Job, attachment_head, encode_blocks
+from s3_to_milvus.adapters.parsers.isolated.wire import (
+    ATTACHMENT,
+    BEGUN,
+    BLOCKS,
+    END,
+    HEAD,
+    MAX_FRAME_BYTES,
+    MAX_LINE_BLOCKS,
+    PIECE,
+    READY,
+    Ending,
+    Job,
+    Plan,
+    decode_job,
+    encode_attachment,
+    encode_blocks,
+    encode_ending,
+    frame,
+)
 from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Attachment, Block, Document
+from s3_to_milvus.domain.plain import bounded
 from s3_to_milvus.errors import DocumentTooLarge, S3ToMilvusError, Unavailable
 from s3_to_milvus.ports import Parser
 
-__all__ = ["run", "start"]
+__all__ = ["serve"]
 
-_BATCH_BLOCKS = 64
 _BATCH_CHARS = 65_536
+_MOST_CHARS = 131_072
+_PIECE_BYTES = 262_144
+_HELD_BYTES = 32_768
+# What the service would refuse as too long to be true.
+_TITLE_CHARS, _WARNING_CHARS, _MOST_WARNINGS, _NAME_CHARS, _LANGUAGE_CHARS = 2_000, 2_000, 1_000, 2_000, 100
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _NO_ROOM_HINT = "Free some space in the data folder; the file is tried again by itself."
 
 _parsers: dict[str, Parser] = {}
-_isolation: list[str] = []
 
 
-def start(memory_mb: int, places: sandbox.Places, targets: Mapping[str, Mapping[str, Any]]) -> None:
-    """Called once in each new child: load the parsers while everything may be read, then lock the door.
+def serve(server: int, plan: Plan, jobs: int, answers: int) -> None:
+    """Do the jobs that come through one pipe and answer through the other, until the service closes them.
+
+    ``server`` is the process that forked this one.
+    """
+    sandbox.die_with(server)
+    sandbox.be_silent()
+    out = _Answers(answers)
+    out.send(READY, _start(plan).encode())
+    out.flush()
+    with open(jobs, "rb") as stream:
+        while head := stream.read(HEAD.size):
+            _, size = HEAD.unpack(head)
+            content = stream.read(size)
+            out.send(BEGUN, b"")
+            out.flush()  # from now on this document is to blame
+            ending = _run(decode_job(content), out)
+            out.send(END, encode_ending(ending))
+            out.flush()
+
+
+def _start(plan: Plan) -> str:
+    """Load the parsers while everything may be read, then lock the door; how far this process is shut off.
 
     Folders that a parser names in ``folders`` can still be read.
     """
-    # The pool stops children by SIGTERM; a handler in Python would never run while C code hangs.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    sandbox.die_with_parent()
-    sandbox.be_silent()
-    for target, options in targets.items():
+    for target, options in plan.targets.items():
         try:
             _parser(target, options)
         except Exception:  # noqa: BLE001, S112 - the job that needs it reports it
             continue
     folders = [str(folder) for parser in _parsers.values() for folder in getattr(parser, "folders", ())]
-    _isolation[:] = [sandbox.enter(memory_mb, places, folders)]
+    return sandbox.enter(plan.memory_mb, plan.given, folders)
 
 
-def run(job: Job) -> Answer:
-    """Parse one document, check the parser (no source), or tell how isolated this process is (no target).
+def _run(job: Job, out: "_Answers") -> Ending:
+    """Parse one document, or check the parser (no source).
 
-    Failures come back as answers, so that they cross the border whole.
+    Failures come back as endings, so that they cross the border whole.
     """
     sandbox.allow_cpu_s(job.cpu_s)
     try:
-        if not job.target:
-            return Answer(title="".join(_isolation))
         parser = _parser(job.target, job.options)
         if job.source is None:
-            return Answer(title=parser.check())
-        return _answer(parser.parse(job.source), Path(job.spool), job.source.limits)
+            return Ending(title=parser.check())
+        return _answer(parser.parse(job.source), out, job.source.limits)
     except S3ToMilvusError as exc:
-        return Answer(error=(exc.code, exc.message, exc.hint))
+        return Ending(error=(exc.code, exc.message[:_TITLE_CHARS], exc.hint[:_TITLE_CHARS]))
     except MemoryError:
-        return Answer(error=("memory", "", ""))
+        return Ending(error=("memory", "", ""))
+    except BrokenPipeError:
+        os._exit(0)
     except OSError as exc:
         if exc.errno not in _NO_ROOM:
             return _defect(exc)
-        return Answer(error=(Unavailable.code, f"No room to parse the file in: {exc.strerror}", _NO_ROOM_HINT))
-    except BaseException as exc:  # noqa: BLE001 - also panics of Rust, which no other process could even unpickle
+        return Ending(error=(Unavailable.code, f"No room to parse the file in: {exc.strerror}", _NO_ROOM_HINT))
+    except BaseException as exc:  # noqa: BLE001 - also panics of Rust, which know no Exception
         return _defect(exc)
 
 
-def _defect(exc: BaseException) -> Answer:
+def _defect(exc: BaseException) -> Ending:
     message = f"The parser failed: {type(exc).__name__}: {str(exc)[:500]}"
-    return Answer(error=("defect", message, ""), traceback=traceback.format_exc()[-8000:])
+    return Ending(error=("defect", message, ""), traceback=traceback.format_exc()[-8000:])
 
 
 def _parser(target: str, options: Mapping[str, Any]) -> Parser:
@@ -85,85 +123,92 @@ def _parser(target: str, options: Mapping[str, Any]) -> Parser:
     return _parsers[target]
 
 
-def _answer(document: Document, spool: Path, limits: DocumentLimits) -> Answer:
-    """The document with its blocks inline, or in the spool where there are many; attachments always there."""
-    with contextlib.closing(_Spool(spool)) as out:
-        try:
-            for batch in _batches(document.blocks, limits):
-                out.write(encode_blocks(batch))
-            blocks = out.inline()
-            start = out.add_attachments(document.attachments, limits)
-        except OSError as exc:
-            if exc.errno in _NO_ROOM:
-                raise  # the disk's fault, not the document's
-            raise DocumentTooLarge(
-                f"The text of the document does not fit into the scratch folder: {exc.strerror}"
-            ) from exc
-    return Answer(
+def _answer(document: Document, out: "_Answers", limits: DocumentLimits) -> Ending:
+    """Send the blocks, then the attachments. Raises `DocumentTooLarge`."""
+    for batch in _batches(document.blocks, limits):
+        line = encode_blocks(batch)
+        if len(line) > MAX_FRAME_BYTES:  # one row of a table; all else was cut
+            raise DocumentTooLarge("A table of the document has a row that is too large.", hint="Split the row.")
+        out.send(BLOCKS, line)
+    _send_attachments(document.attachments, out, limits)
+    return Ending(
         media_type=document.media_type,
-        title=document.title,
-        language=document.language,
+        title=document.title[:_TITLE_CHARS],
+        language=document.language[:_LANGUAGE_CHARS],
         page_count=document.page_count,
-        warnings=document.warnings,
-        blocks=blocks,
-        unread_pages=document.unread_pages,
-        attachments_at=start,
+        warnings=tuple(text[:_WARNING_CHARS] for text in document.warnings[:_MOST_WARNINGS]),
+        unread_pages=tuple(document.unread_pages),
     )
 
 
-class _Spool:
-    """What is small stays in memory, the rest goes to the file that the service made for it."""
+def _send_attachments(attachments: Iterable[Attachment], out: "_Answers", limits: DocumentLimits) -> None:
+    total = 0
+    for count, each in enumerate(attachments, 1):
+        data = each.data if each.data is not None else each.path.read_bytes() if each.path else b""
+        total += len(data)
+        limits.check_container(total, count)
+        out.send(ATTACHMENT, encode_attachment(replace(each, name=each.name[:_NAME_CHARS])))
+        for start in range(0, len(data), _PIECE_BYTES):
+            out.send(PIECE, data[start : start + _PIECE_BYTES])
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+
+class _Answers:
+    """The pipe to the service; small frames wait for one another."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._held = bytearray()
-        self._file: BinaryIO | None = None
 
-    def write(self, line: bytes) -> None:
-        """Add a line of blocks."""
-        self._held += line
-        if self._file is not None or len(self._held) > INLINE_BYTES:
-            self._opened().write(self._held)
-            self._held.clear()
+    def send(self, kind: bytes, content: bytes) -> None:
+        """Add a frame."""
+        self._held += frame(kind, content)
+        if len(self._held) > _HELD_BYTES:
+            self.flush()
 
-    def inline(self) -> bytes | None:
-        """All blocks, if they are few enough for the pipe; None: they are in the file."""
-        return bytes(self._held) if self._file is None else None
-
-    def add_attachments(self, attachments: Iterable[Attachment], limits: DocumentLimits) -> int | None:
-        """Write them behind the blocks; where they begin, None without any."""
-        start: int | None = None
-        for count, each in enumerate(attachments, 1):
-            data = each.data if each.data is not None else each.path.read_bytes() if each.path else b""
-            file = self._opened()
-            start = file.tell() if start is None else start
-            limits.check_container(file.tell() - start + len(data), count)
-            file.write(attachment_head(each, len(data)))
-            file.write(data)
-        return start
-
-    def close(self) -> None:
-        """Close the file, if there is one."""
-        if self._file is not None:
-            self._file.close()
-
-    def _opened(self) -> BinaryIO:
-        if self._file is None:
-            self._file = self._path.open("r+b")
-        return self._file
+    def flush(self) -> None:
+        """Send what waits."""
+        with memoryview(bytes(self._held)) as left:
+            sent = 0
+            while sent < len(left):
+                sent += os.write(self._descriptor, left[sent:])
+        self._held.clear()
 
 
-def _batches(blocks: Iterable[Block], limits: DocumentLimits) -> Iterable[list[Block]]:
+def _batches(blocks: Iterable[Block], limits: DocumentLimits) -> Iterator[list[Block]]:
     """Blocks in lists of bounded size. Raises `DocumentTooLarge`."""
     batch: list[Block] = []
     size = total = 0
-    for block in blocks:
-        batch.append(block)
-        chars = len(block.text) + sum(len(cell) for row in block.rows for cell in row)
-        size, total = size + chars, total + chars
+    for whole in blocks:
+        chars = len(whole.text) + sum(len(cell) for row in whole.rows for cell in row)
+        total += chars
         limits.check_text(total)
-        if len(batch) >= _BATCH_BLOCKS or size >= _BATCH_CHARS:
-            yield batch
-            batch, size = [], 0
+        for block, weight in _cut(whole, chars):
+            batch.append(block)
+            size += weight
+            if len(batch) >= MAX_LINE_BLOCKS or size >= _BATCH_CHARS:
+                yield batch
+                batch, size = [], 0
     if batch:
         yield batch
+
+
+def _cut(block: Block, chars: int) -> Iterator[tuple[Block, int]]:
+    """The block and its weight in characters and cells, or where that is too much several blocks."""
+    weight = chars + sum(map(len, block.rows))
+    if weight <= _MOST_CHARS:
+        yield block, weight
+        return
+    for part in bounded(block.text):
+        yield replace(block, text=part, rows=()), len(part)
+    top = block.rows[:1] if block.has_header and len(block.rows) > 1 else ()
+    held: list[tuple[str, ...]] = []
+    size = 0
+    for row in block.rows[len(top) :]:
+        length = len(row) + sum(map(len, row))
+        if held and size + length > _BATCH_CHARS:
+            yield replace(block, text="", rows=(*top, *held)), size
+            held, size = [], 0
+        held.append(row)
+        size += length
+    if held:
+        yield replace(block, text="", rows=(*top, *held)), size

@@ -7,40 +7,30 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError, Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from s3_to_milvus.adapters.parsers.isolated import child
-from s3_to_milvus.adapters.parsers.isolated.launch import parsing_context
-from s3_to_milvus.adapters.parsers.isolated.sandbox import Places
-from s3_to_milvus.adapters.parsers.isolated.wire import (
-    INLINE_BYTES,
-    Answer,
-    Job,
-    StoredAttachments,
-    StoredBlocks,
-    decode_blocks,
-    error_of,
-)
+from s3_to_milvus.adapters.parsers.isolated.process import ChildProcess, ForkServer
+from s3_to_milvus.adapters.parsers.isolated.received import receive
+from s3_to_milvus.adapters.parsers.isolated.wire import INLINE_BYTES, Job, Plan, encode_job
+from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Document
 from s3_to_milvus.domain.formats import Format
 from s3_to_milvus.errors import ParserCrashed, ParserKilled, ParserTimeout, S3ToMilvusError, Unavailable
 from s3_to_milvus.ports import Parser, ParserInput
 
-if TYPE_CHECKING:
-    from pebble import ProcessPool
-
 __all__ = ["ParsingPool"]
 
 _TASKS_PER_CHILD = 50
-_GRACE_S = 30.0
+_START_S = 60.0
+_STOPPING = "The service is stopping."
 _SCRATCH_S = 10.0
 # Sent to a whole group of processes when a service or a terminal ends: they say nothing about the file.
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
@@ -49,7 +39,8 @@ _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT
 class ParsingPool:
     """Owns the children. Nothing starts before the first document; `close` ends everything within two seconds.
 
-    ``scratch`` holds a folder for each running service; those that a crash left behind are removed.
+    Each child has pipes of its own: what one is told or answers, no other child reads or writes. ``scratch`` holds a
+    folder for each running service; those that a crash left behind are removed.
     """
 
     class Options(BaseModel):
@@ -65,13 +56,13 @@ class ParsingPool:
         self._options = options
         self._scratch = scratch
         self._lock = threading.Lock()
-        # A job is handed over only when a child is free for it, so its time starts at once and pipes never fill.
+        # A job is handed over only when a child is free for it, so its time starts at once.
         self._slots = threading.BoundedSemaphore(options.workers)
         self._targets: dict[str, dict[str, Any]] = {}
         self._preload: dict[str, None] = {child.__name__: None}
-        self._pool: ProcessPool | None = None
+        self._server: ForkServer | None = None
+        self._idle: list[ChildProcess] = []
         self._folder: _Folder | None = None
-        self._pending: set[Future[Answer]] = set()
         self._is_closed = False
 
     def wrap(
@@ -98,67 +89,71 @@ class ParsingPool:
     def run(self, target: str, options: dict[str, Any], source: ParserInput | None) -> Document:
         """Do one job in a child. Raises what the parser raised, `ParserTimeout`, `ParserCrashed`."""
         with self._slots:
-            places, name = self._own_places(), token_hex(16)
-            spool, copy = places.filled / name, places.given / name
+            folder = self._own_folder()
+            copy = folder.given / token_hex(16)
             try:
-                spool.touch(mode=0o600)
                 given = source and _handed_over(source, copy)
-                job = Job(target, options, given, str(spool), 2 * self._options.timeout_s)
-                return _document(self._answer(job), spool)
+                job = encode_job(Job(target, options, given, 2 * self._options.timeout_s))
+                limits = DocumentLimits() if source is None else source.limits
+                return self._answer(job, limits, folder.kept)
             except OSError as exc:
-                raise _unusable(places.filled, exc) from exc
+                raise _unusable(folder.path, exc) from exc
             finally:
-                for path in (copy, spool):
-                    with contextlib.suppress(OSError):
-                        path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    copy.unlink(missing_ok=True)
 
     def isolation(self) -> str:
         """How far children are shut off from everything else: full, partial or off, and by which measures."""
-        return self.run("", {}, None).title
+        with self._slots:
+            process = self._ready()
+            self._give_back(process)
+            return process.isolation
 
     def close(self) -> None:
         """Stop all children, also those that hang; jobs under way end as `Unavailable`."""
         with self._lock:
             self._is_closed = True
-            pool, self._pool = self._pool, None
+            server, self._server = self._server, None
+            idle, self._idle = self._idle, []
             folder, self._folder = self._folder, None
-        for future in list(self._pending):
-            future.cancel()
-        if pool is not None:
-            _stop(pool)
+        for process in idle:
+            process.close()
+        if server is not None:
+            server.close()
         if folder is not None:
             folder.close()
 
-    def _answer(self, job: Job) -> Answer:
-        """The child's answer; a pool that broke while no job was to blame is replaced once."""
+    def _answer(self, job: bytes, limits: DocumentLimits, kept: Path) -> Document:
+        """What came of a job; a child that ended before it read any of it is replaced once."""
         for _ in range(2):
-            pool = self._running()
-            try:
-                future: Future[Answer] = pool.schedule(child.run, args=(job,), timeout=self._options.timeout_s)
-            except RuntimeError:
-                self._discard(pool)
-                continue
-            self._pending.add(future)
-            try:
-                return self._wait(pool, future)
-            except (BrokenProcessPool, CancelledError):
-                self._discard(pool)
-            finally:
-                self._pending.discard(future)
-        raise Unavailable("The parsing processes could not be started.")
+            process = self._ready()
+            document = self._asked(process, job, limits, kept)
+            if document is not None:
+                return document
+        raise Unavailable("The parsing processes were stopped by something else.")
 
-    def _wait(self, pool: "ProcessPool", future: "Future[Answer]") -> Answer:
-        """The result of one job, with every way a child can end made ours."""
-        from pebble import ProcessExpired
-
+    def _asked(self, process: ChildProcess, job: bytes, limits: DocumentLimits, kept: Path) -> Document | None:
+        """The document, with every way a child can end made ours. None: it was stopped, whatever it read."""
+        timeout_s = self._options.timeout_s
+        answer: Document | S3ToMilvusError | None = None
         try:
-            return future.result(self._options.timeout_s + _GRACE_S)
+            answer = receive(process.ask(job, time.monotonic() + timeout_s), limits, kept)
         except TimeoutError as exc:
-            if not future.done():  # the job got lost with a child that died at the wrong moment
-                self._discard(pool)
-            raise ParserTimeout(f"Parsing took longer than {self._options.timeout_s:g} s and was stopped.") from exc
-        except ProcessExpired as exc:
-            raise self._crash(exc.exitcode) from exc
+            raise ParserTimeout(f"Parsing took longer than {timeout_s:g} s and was stopped.") from exc
+        except EOFError as exc:
+            code = process.exit_code()
+            if self._is_closed:
+                raise Unavailable(_STOPPING) from exc
+            if code is not None and process.has_begun:
+                raise self._crash(code) from exc
+        finally:
+            if answer is None:
+                process.close()
+            else:
+                self._give_back(process)
+        if isinstance(answer, S3ToMilvusError):
+            raise answer
+        return answer
 
     def _crash(self, exit_code: int) -> S3ToMilvusError:
         """What the end of a child means."""
@@ -175,48 +170,73 @@ class ParsingPool:
         limit = f"limit {self._options.memory_mb} MB"
         return ParserCrashed(f"The parsing process died while it read this file ({how}; memory {limit}).")
 
-    def _running(self) -> "ProcessPool":
-        """The pool, started if it is not."""
-        with self._lock:
-            if self._is_closed:
-                raise Unavailable("The service is stopping.")
-            if self._pool is None:
-                from pebble import ProcessPool
-
-                self._pool = ProcessPool(
-                    max_workers=self._options.workers,
-                    max_tasks=_TASKS_PER_CHILD,
-                    initializer=child.start,
-                    initargs=(self._options.memory_mb, self._opened().places, self._targets),
-                    context=parsing_context(list(self._preload)),
-                )
-            return self._pool
-
-    def _own_places(self) -> Places:
-        """The folders of this service, made with the first job."""
-        with self._lock:
-            if self._is_closed:
-                raise Unavailable("The service is stopping.")
+    def _ready(self) -> ChildProcess:
+        """A child that waits for a job."""
+        for _ in range(2):
+            process = self._taken()
+            if process is None:
+                continue
             try:
-                return self._opened().places
+                process.wait_until_ready(time.monotonic() + _START_S)
+                return process
+            except (EOFError, TimeoutError):
+                process.close()
+            except BaseException:
+                process.close()
+                raise
+        if self._is_closed:
+            raise Unavailable(_STOPPING)
+        raise Unavailable("The parsing processes could not be started.")
+
+    def _taken(self) -> ChildProcess | None:
+        """An idle child, else a new one; None where the fork server is gone."""
+        with self._lock:
+            folder = self._opened()
+            while self._idle:
+                process = self._idle.pop()
+                if process.is_usable():
+                    return process
+                process.close()
+            if self._server is None or not self._server.is_alive():
+                plan = Plan(list(self._preload), self._options.memory_mb, str(folder.given), self._targets)
+                self._close_server()
+                self._server = ForkServer(plan)
+            try:
+                return self._server.fork()
+            except OSError:
+                self._close_server()
+                return None
+
+    def _give_back(self, process: ChildProcess) -> None:
+        """It gets further jobs; after many of them a new one takes its place, which starts meanwhile."""
+        with self._lock:
+            if not self._is_closed and process.tasks < _TASKS_PER_CHILD:
+                self._idle.append(process)
+                return
+            process.close()
+            if not self._is_closed and self._server is not None:
+                with contextlib.suppress(OSError):
+                    self._idle.append(self._server.fork())
+
+    def _close_server(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _own_folder(self) -> "_Folder":
+        """The folder of this service, made with the first job."""
+        with self._lock:
+            try:
+                return self._opened()
             except OSError as exc:
                 raise _unusable(self._scratch, exc) from exc
 
     def _opened(self) -> "_Folder":
+        if self._is_closed:
+            raise Unavailable(_STOPPING)
         if self._folder is None:
             self._folder = _Folder(self._scratch)
         return self._folder
-
-    def _discard(self, pool: "ProcessPool") -> None:
-        """Replace a broken pool at the next job."""
-        with self._lock:
-            is_ours = self._pool is pool
-            if is_ours:
-                self._pool = None
-        if is_ours:
-            for future in list(self._pending):
-                future.cancel()
-            _stop(pool)
 
 
 def _unusable(folder: Path, error: OSError) -> Unavailable:
@@ -253,16 +273,19 @@ class _IsolatedParser:
 
 
 class _Folder:
-    """A scratch folder that belongs to this process as long as it lives; the lock on it ends with the process."""
+    """A scratch folder that belongs to this process as long as it lives; the lock on it ends with the process.
+
+    ``given`` holds files for the children, ``kept`` what the service keeps of their answers.
+    """
 
     def __init__(self, scratch: Path) -> None:
-        scratch.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in scratch.glob("parsing-*"):
             with contextlib.suppress(OSError), _locked(left):
                 shutil.rmtree(left, ignore_errors=True)
         self.path = Path(tempfile.mkdtemp(prefix="parsing-", dir=scratch)).resolve()
-        self.places = Places(self.path / "given", self.path / "filled")
-        for place in self.places:
+        self.given, self.kept = self.path / "given", self.path / "kept"
+        for place in (self.given, self.kept):
             place.mkdir(mode=0o700)
         self._held = contextlib.ExitStack()
         self._held.enter_context(_locked(self.path))
@@ -284,55 +307,17 @@ def _locked(folder: Path) -> Any:
         os.close(descriptor)
 
 
-def _stop(pool: "ProcessPool") -> None:
-    """End a pool with its children."""
-    with contextlib.suppress(RuntimeError, OSError):
-        pool.stop()  # type: ignore[no-untyped-call]
-        pool.join()
-
-
 def _handed_over(source: ParserInput, copy: Path) -> ParserInput:
     """The input as a child may read it: small data by the pipe, all else as a file in the scratch folder."""
     if source.data is not None:
         if len(source.data) <= INLINE_BYTES:
             return source
+        copy.touch(mode=0o600)
         copy.write_bytes(source.data)
     elif source.path is not None:
         try:
             os.link(source.path, copy)
         except OSError:
+            copy.touch(mode=0o600)
             shutil.copyfile(source.path, copy)
     return replace(source, data=None, path=copy)
-
-
-def _document(answer: Answer, spool: Path) -> Document:
-    """The document of an answer, or its error."""
-    if answer.error is not None:
-        raise _error(*answer.error, answer.traceback)
-    return Document(
-        StoredBlocks(spool) if answer.blocks is None else tuple(_inline(answer.blocks)),
-        answer.media_type,
-        answer.title,
-        answer.language,
-        answer.page_count,
-        answer.warnings,
-        answer.unread_pages,
-        () if answer.attachments_at is None else StoredAttachments(spool, answer.attachments_at),
-    )
-
-
-def _inline(lines: bytes) -> Any:
-    """The blocks that came with the answer."""
-    for line in filter(None, lines.split(b"\n")):
-        yield from decode_blocks(line)
-
-
-def _error(code: str, message: str, hint: str, traceback: str) -> S3ToMilvusError:
-    """The error that was raised in the child."""
-    if code == "memory":
-        return ParserCrashed("The document needs more memory than a parser may use.")
-    if code == "defect":
-        error = ParserCrashed(message)
-        error.add_note(traceback)
-        return error
-    return error_of(code, message, hint)

@@ -5,37 +5,33 @@ Every measure is best effort: `enter` returns those that are in force, so that t
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import resource
-import select
 import signal
 import struct
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
-from multiprocessing import parent_process
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from s3_to_milvus.adapters.parsers.isolated.syscalls import filter_system_calls
 
-__all__ = ["Places", "allow_cpu_s", "be_silent", "die_with_parent", "enter", "landlock_abi"]
+__all__ = ["allow_cpu_s", "be_silent", "die_with", "enter", "few_variables", "landlock_abi"]
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SYS_CREATE_RULESET, _SYS_ADD_RULE, _SYS_RESTRICT_SELF = 444, 445, 446
+_CAPABILITY_VERSION, _CAP_DAC_READ_SEARCH = 0x20080522, 1 << 2
 _M_ARENA_MAX = -8
 _MAX_FILES = 128
-_MAX_FILE_BYTES = 1 << 30
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _TRUNCATE, _IOCTL = 1 << 14, 1 << 15
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
-_FILL = _READ_FILE | _WRITE_FILE | _TRUNCATE
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
 _LEVELS = ("off", "partial", "full")
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH")
+_KEPT_VARIABLES = ("PATH", "LANG", "TZ", "TESSDATA_PREFIX")
+_KEPT_PREFIXES = ("LC_", "LD_", "DYLD_", "PYTHON", "MALLOC_", "FONTCONFIG_")
 _READABLE = (
     "/usr/lib",
     "/usr/lib64",
@@ -53,25 +49,23 @@ _READABLE = (
 )
 
 
-class Places(NamedTuple):
-    """The folders of a service's children: files to parse, and files to fill, which the service makes.
+def few_variables(given: Mapping[str, str], temporary: str) -> dict[str, str]:
+    """What children may know of the variables of the service: how to find libraries, no secret."""
+    kept = {name: value for name, value in given.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)}
+    # One thread for each child: the service decides how many documents are read at a time.
+    return {**kept, "RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1", "TMPDIR": temporary}
 
-    A child may open files there whose names it was told, but see no other names and make no files.
+
+def enter(memory_mb: int, given: str, readable: Sequence[str] = ()) -> str:
+    """Limit this process for good. How far it is shut off, full, partial or off, and by which measures, for people.
+
+    ``given``: the folder of files to parse. A child may read files there whose names it was told, but it sees no other
+    names; it writes no file anywhere.
     """
-
-    given: Path
-    filled: Path
-
-
-def enter(memory_mb: int, places: Places, readable: Sequence[str] = ()) -> str:
-    """Limit this process for good. How far it is shut off, full, partial or off, and by which measures, for people."""
-    os.environ.update({"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TMPDIR": str(places.filled)})
-    for name in set(os.environ) - {*_KEPT_VARIABLES, "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "TMPDIR"}:
-        del os.environ[name]
-    tempfile.tempdir = str(places.filled)
+    tempfile.tempdir = given
     for kind, limit in (
         (resource.RLIMIT_AS, memory_mb << 20),
-        (resource.RLIMIT_FSIZE, _MAX_FILE_BYTES),
+        (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, _MAX_FILES),
         (resource.RLIMIT_CORE, 0),
     ):
@@ -81,10 +75,11 @@ def enter(memory_mb: int, places: Places, readable: Sequence[str] = ()) -> str:
         libc = ctypes.CDLL(None, use_errno=True)
         # One arena for all threads: arenas reserve address space, which is what the memory limit counts.
         libc.mallopt(_M_ARENA_MAX, 1)
+        _drop_capabilities(libc)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         with contextlib.suppress(OSError):
-            measures.append(f"landlock {_landlock(libc, places, readable)}")
+            measures.append(f"landlock {_landlock(libc, given, readable)}")
         with contextlib.suppress(OSError):
             filter_system_calls(libc)
             measures.append("a filter of system calls")
@@ -117,22 +112,25 @@ def allow_cpu_s(seconds: float) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime + seconds) + 1, hard))
 
 
-def die_with_parent() -> None:
-    """From now on the kernel kills this process when the service ends, however it ends (Linux; elsewhere when idle).
-
-    The parent of a child of the fork server is that server, so the pipe to the service is watched: its end
-    raises a signal without any help of this process, which may hang in C.
-    """
-    parent = parent_process()
-    if sys.platform != "linux" or parent is None:
-        return
-    sentinel = int(parent.sentinel)
-    fcntl.fcntl(sentinel, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(sentinel, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(sentinel, fcntl.F_SETFL, fcntl.fcntl(sentinel, fcntl.F_GETFL) | os.O_ASYNC)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if select.select([sentinel], [], [], 0)[0]:
+def die_with(server: int) -> None:
+    """From now on the kernel kills this process when the fork server ends (Linux); that ends with the service."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != server:
         os._exit(1)
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Root in a child may do no more than read, which landlock narrows: not raise its limits again, not set clocks.
+
+    https://man7.org/linux/man-pages/man2/capget.2.html
+    """
+    wanted = _CAP_DAC_READ_SEARCH
+    head = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION, 0))
+    held = ctypes.create_string_buffer(24)
+    if libc.capget(head, held) == 0:
+        effective, permitted, *_ = struct.unpack("=6I", held.raw)
+        libc.capset(head, struct.pack("=6I", effective & wanted, permitted & wanted, 0, 0, 0, 0))
 
 
 def landlock_abi() -> int:
@@ -142,8 +140,8 @@ def landlock_abi() -> int:
     return max(0, int(ctypes.CDLL(None, use_errno=True).syscall(_SYS_CREATE_RULESET, None, 0, 1)))
 
 
-def _landlock(libc: ctypes.CDLL, places: Places, readable: Sequence[str]) -> int:
-    """Allow reading of libraries, ``readable`` and what ``places`` promise only, no TCP, no signals. Raises OSError."""
+def _landlock(libc: ctypes.CDLL, given: str, readable: Sequence[str]) -> int:
+    """Allow reading of libraries, ``readable`` and files in ``given`` only, no TCP, no signals. Raises OSError."""
     abi = landlock_abi()
     if abi < 1:
         raise OSError("no landlock")
@@ -152,8 +150,7 @@ def _landlock(libc: ctypes.CDLL, places: Places, readable: Sequence[str]) -> int
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = _checked(libc.syscall(_SYS_CREATE_RULESET, struct.pack("QQQ", *fields), size, 0))
     try:
-        _allow(libc, ruleset, str(places.given), _READ_FILE & handled)
-        _allow(libc, ruleset, str(places.filled), _FILL & handled)
+        _allow(libc, ruleset, given, _READ_FILE & handled)
         _allow(libc, ruleset, os.devnull, (_READ_FILE | _WRITE_FILE) & handled)
         for path in (*_readable(), *readable):
             _allow(libc, ruleset, path, _READ & handled)

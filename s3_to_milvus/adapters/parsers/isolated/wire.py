@@ -1,80 +1,149 @@
-"""What crosses the border between the service and a parsing child: jobs, answers, blocks as lines of JSON.
+"""What crosses the border between the service and a parsing child: frames through two pipes of each child's own.
 
-The spool of an answer holds lines of blocks, then each attachment as a line with its name and size before its bytes.
+A frame is its kind (a byte), the length of what follows (four bytes), and JSON, or bytes of a file. An answer begins
+as soon as the job was read: lines of blocks, then for each attachment a head and its bytes in pieces, then the end.
+The service trusts nothing of it: see `answers`. What the service sends, a child may trust.
 """
 
 import json
-import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import struct
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from s3_to_milvus import errors
-from s3_to_milvus.domain.documents import Attachment, Block, BlockKind, Box
-from s3_to_milvus.errors import ParserCrashed, PermanentError, S3ToMilvusError
+from s3_to_milvus.domain.document_limits import DocumentLimits
+from s3_to_milvus.domain.documents import Attachment, Block
+from s3_to_milvus.errors import S3ToMilvusError
 from s3_to_milvus.ports import ParserInput
 
 __all__ = [
+    "ATTACHMENT",
+    "BEGUN",
+    "BLOCKS",
+    "END",
+    "HEAD",
     "INLINE_BYTES",
-    "Answer",
+    "MAX_FRAME_BYTES",
+    "MAX_LINE_BLOCKS",
+    "PIECE",
+    "READY",
+    "STATUS",
+    "Ending",
     "Job",
-    "StoredAttachments",
-    "StoredBlocks",
-    "attachment_head",
-    "decode_blocks",
+    "Plan",
+    "decode_job",
+    "encode_attachment",
     "encode_blocks",
-    "error_of",
+    "encode_ending",
+    "encode_job",
+    "frame",
 ]
 
 INLINE_BYTES = 32_768
-"""What is smaller goes through the pipe (half of what a pipe holds), the rest through a file."""
+"""A smaller file goes through the pipe (half of what a pipe holds), a larger one lies in a folder."""
 
-_HELD_BYTES = 1 << 20
-_BY_CODE: dict[str, type[S3ToMilvusError]] = {
-    each.code: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, S3ToMilvusError)
-}
-_KINDS = {kind.value: kind for kind in BlockKind}
+MAX_FRAME_BYTES = 4 << 20
+"""The largest frame that a child may send: the service holds one in memory at a time."""
+
+MAX_LINE_BLOCKS = 64
+"""The most blocks in a line."""
+
+HEAD = struct.Struct("<cI")
+STATUS = "<i"
+READY, BEGUN, BLOCKS, ATTACHMENT, PIECE, END = b"R", b"J", b"B", b"A", b"P", b"E"
+
+_JOB = b"J"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What all children of a service have in common. ``given``: the folder with files to parse.
+
+    ``targets``: parsers "module:Class" with their options.
+    """
+
+    preload: list[str]
+    memory_mb: int
+    given: str
+    targets: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One document for a child. ``spool`` is where it may write blocks; ``source`` None: only check the parser."""
+    """One document for a child; ``source`` None: only check the parser."""
 
     target: str
     options: dict[str, Any]
     source: ParserInput | None
-    spool: str
     cpu_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of a job: a document (``blocks`` None: they lie in the spool; ``attachments_at``: where
-    attachments begin there) or ``error``: code, message, hint."""
+class Ending:
+    """The last frame of an answer: what is known of the document, or ``error``: code, message, hint."""
 
     media_type: str = ""
     title: str = ""
     language: str = ""
     page_count: int | None = None
     warnings: tuple[str, ...] = ()
-    blocks: bytes | None = b""
     unread_pages: tuple[int, ...] = ()
-    attachments_at: int | None = None
     error: tuple[str, str, str] | None = None
     traceback: str = field(default="", repr=False)
 
 
+def frame(kind: bytes, content: bytes) -> bytes:
+    """A frame with this content."""
+    return HEAD.pack(kind, len(content)) + content
+
+
+def encode_job(job: Job) -> bytes:
+    """A job as a frame; the data of a small file stand behind its JSON line."""
+    source, data = job.source, b""
+    described = None
+    if source is not None:
+        data = source.data or b""
+        described = {
+            "media_type": source.media_type,
+            "file_name": source.file_name,
+            "size_bytes": source.size_bytes,
+            "path": source.path and str(source.path),
+            "passwords": source.passwords,
+            "pages": source.pages,
+            "limits": asdict(source.limits),
+        }
+    line = _dump([job.target, job.options, job.cpu_s, described]).encode()
+    return frame(_JOB, line + b"\n" + data)
+
+
+def decode_job(content: bytes) -> Job:
+    """The job of a frame."""
+    line, _, data = content.partition(b"\n")
+    target, options, cpu_s, described = json.loads(line)
+    if described is None:
+        return Job(target, options, None, cpu_s)
+    path, pages = described["path"], described["pages"]
+    fields = {
+        **described,
+        "path": path and Path(path),
+        "data": None if path else data,
+        "passwords": tuple(described["passwords"]),
+        "pages": None if pages is None else tuple(pages),
+        "limits": DocumentLimits(**described["limits"]),
+    }
+    return Job(target, options, ParserInput(**fields), cpu_s)
+
+
 def encode_blocks(blocks: list[Block]) -> bytes:
-    """Some blocks as one line."""
+    """Some blocks as a line."""
     rows = [
         (
             block.kind.value,
             block.text,
-            block.level,
+            min(max(block.level, 0), 6),
             block.rows,
             block.has_header,
-            block.page,
+            block.page or None,
             block.box and (block.box.left, block.box.top, block.box.right, block.box.bottom),
         )
         for block in blocks
@@ -82,81 +151,20 @@ def encode_blocks(blocks: list[Block]) -> bytes:
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
 
 
-def decode_blocks(line: bytes) -> Iterator[Block]:
-    """The blocks of one line."""
-    for kind, text, level, rows, has_header, page, box in json.loads(line.decode("utf-8", "surrogatepass")):
-        cells = tuple(tuple(row) for row in rows) if rows else ()
-        yield Block(_KINDS[kind], text, level, cells, has_header, page, Box(*box) if box else None)
+def encode_attachment(attachment: Attachment) -> bytes:
+    """The name of an attachment, and why it could not be taken out."""
+    return _dump([attachment.name, _error(attachment.error)]).encode()
 
 
-def error_of(code: str, message: str, hint: str) -> S3ToMilvusError:
-    """The error that was raised on the other side."""
-    return _BY_CODE.get(code, ParserCrashed)(message, hint=hint)
+def encode_ending(ending: Ending) -> bytes:
+    """The last frame of an answer."""
+    return _dump(asdict(ending)).encode()
 
 
-def attachment_head(attachment: Attachment, size_bytes: int) -> bytes:
-    """The line that stands before the bytes of an attachment."""
-    error = attachment.error and (attachment.error.code, attachment.error.message, attachment.error.hint)
-    return json.dumps({"name": attachment.name, "size": size_bytes, "error": error}).encode() + b"\n"
+def _error(error: S3ToMilvusError | None) -> tuple[str, str, str] | None:
+    return None if error is None else (error.code, error.message, error.hint)
 
 
-class StoredBlocks:
-    """Blocks in a file that may be unlinked meanwhile: read as often as wanted, closed with this object."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self._finalizer = weakref.finalize(self, self._file.close)
-
-    def __iter__(self) -> Iterator[Block]:
-        """Every block, a line of the file in memory at a time."""
-        position = 0
-        while True:
-            self._file.seek(position)
-            line = self._file.readline()
-            if not line.startswith(b"["):
-                return
-            position += len(line)
-            yield from decode_blocks(line)
-
-
-class StoredAttachments:
-    """Attachments in a file that may be unlinked meanwhile; a large one is copied beside it while it is asked for."""
-
-    def __init__(self, path: Path, start: int) -> None:
-        self._path, self._start = path, start
-        self._file = path.open("rb")
-        self._finalizer = weakref.finalize(self, self._file.close)
-
-    def __iter__(self) -> Iterator[Attachment]:
-        """One after the other; each is there until the next one is asked for."""
-        position = self._start
-        number = 0
-        while True:
-            self._file.seek(position)
-            head = self._file.readline()
-            if not head:
-                return
-            fields = json.loads(head)
-            position += len(head) + fields["size"]
-            number += 1
-            if fields["error"]:
-                error = error_of(*fields["error"])
-                if not isinstance(error, PermanentError):
-                    raise error
-                yield Attachment(fields["name"], error=error)
-                continue
-            if fields["size"] <= _HELD_BYTES:
-                yield Attachment(fields["name"], self._file.read(fields["size"]))
-                continue
-            copy = self._path.with_name(f"{self._path.name}.{number}")
-            try:
-                self._copy(copy, fields["size"])
-                yield Attachment(fields["name"], path=copy)
-            finally:
-                copy.unlink(missing_ok=True)
-
-    def _copy(self, copy: Path, size: int) -> None:
-        with copy.open("xb") as out:
-            while size > 0 and (piece := self._file.read(min(size, _HELD_BYTES))):
-                out.write(piece)
-                size -= len(piece)
+def _dump(value: object) -> str:
+    """Names of files may hold lone surrogates: escaped they survive."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
