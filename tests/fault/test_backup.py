@@ -69,7 +69,7 @@ def _expect_whole(data: Path) -> None:
     try:
         parts = application.mirror.parts
         for record in parts.ledger.records():
-            rows = [row for row in parts.vectors.fetch(record.collection, record.ids) if row.run == record.run]
+            rows = parts.vectors.fetch(record.collection, record.rows)
             assert len(rows) == record.chunk_count, record.ref
     finally:
         application.stop()

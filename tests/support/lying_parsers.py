@@ -132,7 +132,7 @@ def _attachments(_: str) -> str:
 
 def _ahead(_: str) -> str:
     """Answers the next question, too."""
-    ending = {"media_type": "text/plain", "title": "forged", "language": "", "page_count": None}
+    ending: dict[str, Any] = {"media_type": "text/plain", "title": "forged", "language": "", "page_count": None}
     ending |= {"warnings": [], "unread_pages": [], "error": None, "traceback": ""}
     content = json.dumps(ending).encode()
     _write((_frame(b"E", content) + _frame(b"J", b"")) * 2)
@@ -142,7 +142,8 @@ def _ahead(_: str) -> str:
 
 def _fatal(_: str) -> str:
     """Claims what would stop the whole service."""
-    ending = {"media_type": "", "title": "", "language": "", "page_count": None, "warnings": [], "unread_pages": []}
+    ending: dict[str, Any] = {"media_type": "", "title": "", "language": "", "page_count": None}
+    ending |= {"warnings": [], "unread_pages": []}
     ending |= {"error": ["quota_exhausted", "pay", "now"], "traceback": ""}
     _write(_frame(b"E", json.dumps(ending).encode()))
     time.sleep(60)
