@@ -38,6 +38,13 @@ class Cycle:
     response_complete: bool = False
 
 
+class Inner(asyncio.Protocol):
+    """As much of the server's protocol as is asked for."""
+
+    def __init__(self, cycle: Cycle | None) -> None:
+        self.cycle = cycle
+
+
 @dataclass
 class Server:
     """Some callers of a server; ``at_work``: it makes an answer for each as soon as it comes."""
@@ -50,8 +57,7 @@ class Server:
         self.connections = Connections(self.most)
 
     def connect(self, address: str) -> Transport:
-        inner: Any = asyncio.Protocol()
-        inner.cycle = Cycle() if self.at_work else None
+        inner = Inner(Cycle() if self.at_work else None)
         guarded, transport = Guarded(inner, self.connections), Transport(address)
         guarded.connection_made(transport)  # type: ignore[arg-type]
         self.made.append((guarded, transport))
