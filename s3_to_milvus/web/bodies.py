@@ -90,7 +90,7 @@ class Body:
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
         try:
-            async with asyncio.timeout(max(0.0, self._patience_s)):
+            async with asyncio.timeout_at(asked_at + self._patience_s):
                 return await self._receive()
         except TimeoutError:
             raise HTTPException(408, "The body came too slowly.", headers={"Connection": "close"}) from None

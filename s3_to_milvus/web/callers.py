@@ -29,6 +29,12 @@ def address_of(name: str) -> _AddressT | None:
     return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
 
 
+@lru_cache(1_024)
+def _is_forwarding(header: bytes) -> bool:
+    return _FORWARDING.fullmatch(header) is not None
+
+
+@lru_cache(1_024)
 def host_name(host: str) -> str:
     """A Host header without its port, as names are compared."""
     bracketed = _BRACKETED.fullmatch(host)
@@ -38,6 +44,7 @@ def host_name(host: str) -> str:
     return name.lower().rstrip(".")
 
 
+@lru_cache(1_024)
 def is_loopback_name(name: str) -> bool:
     """Whether a name can mean nothing but this machine."""
     if name == "localhost" or name.endswith(".localhost"):
@@ -57,7 +64,7 @@ def why_not_local(scope: Mapping[str, Any], headers: Mapping[bytes, str]) -> str
         address = address_of(server[0]) if server else None
         return "a Unix socket" if address is None else f"the address {address}"
     for name in headers:
-        if _FORWARDING.fullmatch(name):
+        if _is_forwarding(name):
             return f"the header {name.decode('ascii', 'replace')}"
     if client and (address := address_of(client[0])) is not None and not address.is_loopback:
         return f"a caller at {address}"
