@@ -22,7 +22,7 @@ from s3_to_milvus.errors import (
 
 __all__ = ["Bury", "Drop", "Hold", "NextStep", "RetryPolicy", "TryAgain", "as_known", "is_for_all", "next_step"]
 
-_LIMITS_S = 15.0
+_LIMITS_S = 5.0
 _CRASHES = frozenset(kind.code for kind in (ParserCrashed, ParserKilled, ParserTimeout))
 
 

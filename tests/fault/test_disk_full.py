@@ -436,3 +436,61 @@ def test_events_by_http_are_refused_with_a_hint_while_the_disk_is_full(tmp_path:
         assert client.get("/readyz").status_code == 200
         _limit(application, None)
         assert client.post("/process_s3_event", json=body).status_code == 202
+
+
+# a real disk
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of 24 MiB of its own."""
+    image, mount = folder / "disk.img", folder / "disk"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(24 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+    done = subprocess.run(["mount", "-o", "loop", image, mount], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop mounts here: {done.stderr.strip()}")
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", "-l", mount], check=True)
+
+
+def _fill(path: Path) -> None:
+    """Take every last block."""
+    for size in (1 << 16, 1 << 12, 1):
+        try:
+            with path.open("ab", buffering=0) as file:
+                while True:
+                    file.write(b"x" * size)
+        except OSError:
+            continue
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a file system of its own")
+def test_a_real_disk_that_is_full_and_has_space_again(tmp_path: Path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for number in range(20):
+        (docs / f"old {number}.txt").write_text(f"old {number}")
+    with _small_disk(tmp_path) as disk:
+        (disk / "data").mkdir()
+        (tmp_path / "data").symlink_to(disk / "data")
+        for turn in range(3):
+            with _service(tmp_path) as application:
+                line = Line(application)
+                until(lambda: set(line.shown()) == {path.name for path in docs.iterdir()}, 60)  # noqa: B023
+                _fill(disk / "ballast")
+                for number in range(60):
+                    (docs / f"new {turn} {number}.txt").write_text(f"new {turn} {number} " + "filler " * 600)
+                (docs / f"old {turn}.txt").unlink()
+                until(lambda: bool(application.mirror.status().warnings), 30)
+                threading.Event().wait(3.0 * turn)
+                (disk / "ballast").unlink()
+                until(lambda: set(line.shown()) == {path.name for path in docs.iterdir()}, 60)  # noqa: B023
+                until(lambda: application.mirror.status().counts.waiting == 0, 60)
+                assert application.mirror.status().counts.failed == 0
+                assert application.mirror.check(application.sources).is_ok
