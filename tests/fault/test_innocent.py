@@ -1,12 +1,9 @@
 """Kills of the service bury no document; a file that really kills it delays nobody but itself."""
 
-import json
 import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -29,7 +26,6 @@ from s3_to_milvus.testing.fakes.parser import CRASH, FakeParser
 from tests.unit.engine.house import BUCKET, House
 
 HOUR = 3_600.0
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Killed(BaseException):
@@ -369,48 +365,3 @@ def _old_ledger(path: Path, folder: Path) -> None:
         connection.execute("ALTER TABLE work DROP COLUMN is_begun")
         connection.execute(f"DELETE FROM migrations WHERE number >= {min(later)}")
     connection.close()
-
-
-def _storm(folder: Path, kills: int, lease_s: int, name: str, seed: int = 7) -> dict[str, Any]:
-    command = [
-        sys.executable,
-        "-m",
-        "tests.fault.killing.storm",
-        str(folder),
-        str(kills),
-        str(lease_s),
-        str(seed),
-        name,
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-4_000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _expect_all(found: dict[str, Any]) -> None:
-    assert (found["failed"], found["waiting"], found["indexed"]) == ([], 0, found["files"])
-    assert found["files"] > 1
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("lease_s", [5, 60])
-def test_the_real_service_is_killed_whenever_it_is_at_work_and_buries_nothing(tmp_path, lease_s):
-    _expect_all(_storm(tmp_path, 12, lease_s, "KILL"))
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("lease_s", [5, 60])
-def test_two_hundred_kills_at_work_bury_nothing(tmp_path, lease_s):
-    _expect_all(_storm(tmp_path, 200, lease_s, "KILL", seed=lease_s))
-
-
-@pytest.mark.timeout(600)
-def test_the_real_service_is_stopped_while_it_is_at_work_and_buries_nothing(tmp_path):
-    _expect_all(_storm(tmp_path, 6, 5, "TERM"))
-
-
-@pytest.mark.timeout(600)
-def test_the_real_service_stands_still_for_longer_than_its_lease_and_buries_nothing(tmp_path):
-    _expect_all(_storm(tmp_path, 2, 1, "STOP"))
