@@ -10,7 +10,7 @@ _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
 _LIMITS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 )
-_AGAIN_S = 15.0
+_AGAIN_S = 5.0
 
 
 def without_blame(error: Exception) -> Exception:

@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 from watchfiles import Change, watch
 
-from s3_to_milvus.adapters.events.backlog import Backlog
 from s3_to_milvus.adapters.folder_names import DEFAULT_IGNORE, components, name_rule
+from s3_to_milvus.domain.backlog import Backlog
 from s3_to_milvus.domain.objects import EventType, ObjectEvent, ObjectRef, sort_key
 from s3_to_milvus.errors import S3ToMilvusError, Unavailable
 

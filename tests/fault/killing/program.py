@@ -25,7 +25,7 @@ from tests.fault.killing.documents import Documents
 from tests.fault.killing.life import Tell, finish, live_and_die, make_settings, tell_by
 from tests.fault.killing.points import AT_REST, POINTS
 
-__all__ = ["main"]
+__all__ = ["main", "warm_up"]
 
 _NEEDED = (
     "s3_to_milvus.adapters.clock",
@@ -70,7 +70,7 @@ class World:
         lives = since_rest = 0
         while self.killed.total() - self.killed[AT_REST] < kills and lives < 3 * kills and not self.wrong:
             self._documents.change(self._random.randrange(2, 7))
-            # An object that costs five workers in a row is buried, as meant: so now and then they come to rest.
+            # An object in whose work many workers died in a row waits for a while: so now and then they come to rest.
             point = AT_REST if since_rest == _MAX_UNREST else self._points[(self._first + lives) % len(self._points)]
             killed = self._kill(lives, point)
             since_rest = 0 if killed == AT_REST else since_rest + 1
@@ -138,7 +138,7 @@ def _live(body: Callable[[Tell], None], tell: Tell) -> None:
     os._exit(1)
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Import what every life needs; start nothing."""
     from s3_to_milvus.adapters.vector_stores.milvus.tuning import tune
 
@@ -152,7 +152,7 @@ def main() -> None:
     root, worlds, kills, seed = Path(sys.argv[1]), *map(int, sys.argv[2:5])
     points = [each for each in sys.argv[5:] if each != "--forgetful"] or POINTS
     is_forgetful = "--forgetful" in sys.argv
-    _warm_up()
+    warm_up()
     children = []
     for number in range(worlds):
         child = os.fork()
