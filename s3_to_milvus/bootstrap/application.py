@@ -22,7 +22,7 @@ from s3_to_milvus.engine.observe import log
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.service import Service
 from s3_to_milvus.errors import ConfigError, DiskFull
-from s3_to_milvus.ports import ObjectStore, SourceEntry
+from s3_to_milvus.ports import Clock, Ledger, ObjectStore, SourceEntry
 from s3_to_milvus.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,10 +60,7 @@ class Application:
         self._stores: dict[str, ObjectStore] = {}
         self._scopes: dict[str, list[str]] = {}
         clock = SystemClock()
-        ledger = self._chosen.ledger()
-        _unless_full(lambda: ledger.expire_all(clock.now()))  # else they end by themselves
-        _unless_full(lambda: ledger.raise_runs(int(clock.now() * 1_000_000)))
-        self._chosen.share(ledger, clock)
+        ledger = self._own_ledger(clock)
         parsers = self._chosen.parsers()
         parts = Parts(
             stores=self._stores,
@@ -90,6 +87,14 @@ class Application:
         self.hints = Hints(ledger, clock, decode_each, self.mirror.take)
         self.service = self._service()
         self._is_built = True
+
+    def _own_ledger(self, clock: Clock) -> Ledger:
+        """The ledger, in which nobody else can hold a claim now; its runs begin above those of every copy of it."""
+        ledger = self._chosen.ledger()
+        _unless_full(lambda: ledger.expire_all(clock.now()))  # else they end by themselves
+        _unless_full(lambda: ledger.raise_runs(int(clock.now() * 1_000_000)))
+        self._chosen.share(ledger, clock)
+        return ledger
 
     def _service(self) -> Service:
         events = [*self._chosen.watches(self._folders), *self._chosen.events(self.hints)]

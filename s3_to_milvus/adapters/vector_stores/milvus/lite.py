@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from s3_to_milvus.adapters.vector_stores.milvus.flushing import flush
 from s3_to_milvus.adapters.vector_stores.milvus.holding import Held, exclusive, in_use, inode_of
 from s3_to_milvus.adapters.vector_stores.milvus.listing import count_after, identities, owners
 from s3_to_milvus.adapters.vector_stores.milvus.logs import LogSync, is_torn, sync_files, sync_recovered, take_torn
+from s3_to_milvus.adapters.vector_stores.milvus.pending import Pending
 from s3_to_milvus.adapters.vector_stores.milvus.repair import remove_indexes, repair, set_aside
 from s3_to_milvus.adapters.vector_stores.milvus.snapshot import LiteSnapshot
 from s3_to_milvus.adapters.vector_stores.milvus.vendor import trim_memory
@@ -32,34 +32,11 @@ __all__ = ["LiteDatabase", "acquire", "release"]
 
 log = structlog.get_logger(__name__)
 
-_QUIET_S = 2.0
-_FLUSH_ROWS = 4_000
-_FLUSH_ROWS_QUIET = 500
-_FLUSH_ROWS_SEARCHED = 500
-_FLUSH_DELETES = 2_000
 _RETRY_COMPACTION_S = 60.0
 _MARK = "s3-to-milvus.mark"  # a file in the folder of a collection
 _REMOVED = "its files were removed while the service ran"
 _guard = threading.Lock()
 _open: dict[Path, "LiteDatabase"] = {}
-
-
-@dataclass(slots=True)
-class _Pending:
-    """What a collection holds in memory and in its log only."""
-
-    rows: int = 0
-    deletes: int = 0
-    written_at: float = 0.0
-    is_searched: bool = False
-    is_in_doubt: bool = False  # a write failed half-way: what follows it in the log could not be replayed
-
-    def is_due(self, now: float) -> bool:
-        if self.is_in_doubt or self.rows >= _FLUSH_ROWS or self.deletes >= _FLUSH_DELETES:
-            return True
-        if self.is_searched and self.rows >= _FLUSH_ROWS_SEARCHED:
-            return True
-        return self.rows >= _FLUSH_ROWS_QUIET and now - self.written_at >= _QUIET_S
 
 
 def acquire(path: Path) -> "LiteDatabase":
@@ -93,7 +70,7 @@ class LiteDatabase:
         self.users = 0
         self._lock = threading.RLock()
         self._housekeeping = threading.Lock()
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, Pending] = {}
         self._engines: dict[str, Any] = {}
         self._held = Held()
         self._incidents: list[Incident] = []
@@ -190,7 +167,7 @@ class LiteDatabase:
         self._held.hold(collection, Path(engine.data_dir))
         self._engines[collection] = engine
         _keep_ids_unique(engine, after_id)
-        state = self._pending.setdefault(collection, _Pending())
+        state = self._pending.setdefault(collection, Pending())
         state.rows = max(state.rows, engine.count())
         if is_torn(Path(engine.data_dir)):
             state.is_in_doubt = True  # a flush replaces the log, which would be told with every start
@@ -272,7 +249,7 @@ class LiteDatabase:
 
     def wrote(self, collection: str, *, rows: int = 0, deletes: int = 0) -> None:
         """Count what a flush would write."""
-        state = self._pending.setdefault(collection, _Pending())
+        state = self._pending.setdefault(collection, Pending())
         state.rows += rows
         state.deletes += deletes
         state.written_at = time.monotonic()
@@ -284,8 +261,8 @@ class LiteDatabase:
             state.is_searched = True
 
     def failed(self, collection: str) -> None:
-        """A write failed: see `_Pending.is_in_doubt`, and `_keep_ids_unique`."""
-        self._pending.setdefault(collection, _Pending()).is_in_doubt = True
+        """A write failed: see `Pending.is_in_doubt`, and `_keep_ids_unique`."""
+        self._pending.setdefault(collection, Pending()).is_in_doubt = True
         if engine := self._engines.get(collection):
             _keep_ids_unique(engine, 0)
 
@@ -373,7 +350,7 @@ class LiteDatabase:
 
     def _flush(self, collection: str) -> None:
         flush(self._engines[collection])
-        self._pending[collection] = _Pending()
+        self._pending[collection] = Pending()
         self._logs.flushed(collection)
 
     def _compact_one(self, is_idle: bool) -> bool:
