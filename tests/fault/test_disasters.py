@@ -47,14 +47,14 @@ def test_twenty_thousand_schedules_with_disasters_end_equal(part):
 
 @pytest.mark.parametrize("name", LOSSY_MUTANTS)
 def test_every_planted_defect_is_found(name):
-    for seed in range(3_000):
+    for seed in range(400, 2_400):  # the rarest is found at 421
         try:
             problems = endure(seed, LOSSY_MUTANTS[name]).problems()
         except Exception as error:  # noqa: BLE001 - a defect may also end in an exception: found
             problems = [repr(error)]
         if problems:
             return
-    pytest.fail(f"{name!r} was not found in 3,000 schedules")
+    pytest.fail(f"{name!r} was not found in 2,000 schedules")
 
 
 def test_a_seed_reproduces_its_story():

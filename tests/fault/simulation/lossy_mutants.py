@@ -80,13 +80,6 @@ class _NoCount(_World):
         return sum(each.chunks for each in self._world.ledger.collections() if each.spec.name == collection)
 
 
-class _ForgetsSuspects(Proxy):
-    """That a collection was not compared to the end is not remembered."""
-
-    def set_collection(self, name: str, *, is_suspect: bool | None = None, **more: Any) -> None:
-        self._inner.set_collection(name, **more)
-
-
 class _RunsAgain(Proxy):
     """A ledger that was put back gives runs a second time."""
 
@@ -139,7 +132,6 @@ delete_by_id, read_by_id = _vectors(_DeleteById), _vectors(_FetchById)
 LOSSY_MUTANTS: dict[str, Mutant] = {
     "commit before the log is on the disk": _vectors(_NoSync),
     "rows are not counted": _looking(_NoCount),
-    "a comparison that was cut off is forgotten": _ledger(_ForgetsSuspects),
     "runs are given twice": _ledger(_RunsAgain),
     "differences are not marked": _ledger(_MarksNothing),
     "rows of unknown objects stay": leave_strangers,
