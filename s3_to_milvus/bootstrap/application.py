@@ -53,8 +53,7 @@ class Application:
         from s3_to_milvus.adapters.sniff import sniffer
         from s3_to_milvus.domain.media import describe
 
-        self.settings = settings
-        self._lock = lock
+        self.settings, self._lock = settings, lock
         self._is_built = False
         self._chosen = Chosen(settings)
         self._stores: dict[str, ObjectStore] = {}

@@ -1,12 +1,7 @@
 """Backups while everything runs, restores, and both killed in between: what was acknowledged is there."""
 
-import hashlib
 import json
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +9,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from structlog.testing import capture_logs
 
-from s3_to_milvus.bootstrap import build, restore
+from s3_to_milvus.bootstrap import restore
 from s3_to_milvus.bootstrap import restoring as restoring_module
 from s3_to_milvus.bootstrap.restoring import finish_restore
-from s3_to_milvus.cli.main import main
 from s3_to_milvus.engine.backup import Backup
 from s3_to_milvus.engine.backup_folder import LEDGER, MANIFEST, VECTORS, verify
 from s3_to_milvus.errors import ConfigError, DataInUse, LedgerDamaged, QuotaExhausted, Unavailable
-from s3_to_milvus.settings import Settings, load
-from tests.support.line import Line, line_over
+from tests.support.backups import expect_whole, make_backup, settings_over, tree, write
+from tests.support.line import line_over
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +34,7 @@ def docs(tmp_path: Path) -> Path:
     docs = tmp_path / "docs"
     docs.mkdir()
     for number in range(20):
-        _write(docs, number)
+        write(docs, number)
     return docs
 
 
@@ -50,49 +43,19 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def _write(docs: Path, number: int, what: str = "first") -> None:
-    (docs / f"{number}.txt").write_text(f"낱말{number} {what} version", encoding="utf-8")
-
-
-def _settings(data: Path) -> Settings:
-    values = {"data_dir": data, "embedder.kind": "hash", "log.level": "error"}
-    return load(values, environ={}, folder=data.parent)
-
-
-def _make(line: Line, folder: Path) -> None:
-    line.application.backup.make(folder)
-
-
-def _expect_whole(data: Path) -> None:
-    """Every row that the ledger calls true is there, before anybody works or compares anything with the bucket."""
-    application = build(_settings(data), [])
-    try:
-        parts = application.mirror.parts
-        for record in parts.ledger.records():
-            rows = parts.vectors.fetch(record.collection, record.rows)
-            assert len(rows) == record.chunk_count, record.ref
-    finally:
-        application.stop()
-
-
-def _tree(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def test_a_restored_pair_is_whole_and_catches_up_by_a_scan(docs: Path, data: Path, tmp_path: Path) -> None:
     with line_over(data, [docs]) as line:
         line.sync()
-        _make(line, tmp_path / "backup")
-        _write(docs, 0, "second")
+        make_backup(line, tmp_path / "backup")
+        write(docs, 0, "second")
         (docs / "1.txt").unlink()
-        _write(docs, 20)
+        write(docs, 20)
         line.sync()
-    done = restore(_settings(data), tmp_path / "backup", ())
+    done = restore(settings_over(data), tmp_path / "backup", ())
     assert done.stores == (LEDGER, VECTORS)
     assert {path.name.partition(".replaced-")[0] for path in done.replaced} == {LEDGER, VECTORS}
     assert all(path.exists() for path in done.replaced), "what was replaced is kept"
-    _expect_whole(data)
+    expect_whole(data)
     with line_over(data, [docs]) as line:
         assert line.shown()["0.txt"] == ["낱말0 first version"]
         report = line.sync()
@@ -109,7 +72,7 @@ def test_a_backup_under_load_holds_every_row_that_its_ledger_calls_true(docs: Pa
         while not is_over.is_set():
             turn += 1
             for number in range(turn % 7, 40, 7):
-                _write(docs, number, f"turn {turn}")
+                write(docs, number, f"turn {turn}")
             (docs / f"{turn % 40}.txt").unlink(missing_ok=True)
             line.sync(is_removal_confirmed=True)
 
@@ -119,7 +82,7 @@ def test_a_backup_under_load_holds_every_row_that_its_ledger_calls_true(docs: Pa
         writer.start()
         try:
             for number in range(6):
-                _make(line, tmp_path / f"backup{number}")
+                make_backup(line, tmp_path / f"backup{number}")
                 time.sleep(0.2)
         finally:
             is_over.set()
@@ -129,12 +92,10 @@ def test_a_backup_under_load_holds_every_row_that_its_ledger_calls_true(docs: Pa
         folder = tmp_path / f"backup{number}"
         assert verify(folder).problems == ()
         restored = tmp_path / f"data{number}"
-        restore(_settings(restored), folder, ())
-        _expect_whole(restored)
+        restore(settings_over(restored), folder, ())
+        expect_whole(restored)
         with line_over(restored, [docs]) as line:
             line.sync(is_removal_confirmed=True)
-            line.mirror.check(line.application.sources, is_repairing=True)  # rows of runs that were under way
-            line.mirror.wait(line.application.sources)
             line.expect_equal()
 
 
@@ -145,14 +106,14 @@ def test_flushed_files_and_the_log_are_copied_alike(docs: Path, data: Path, tmp_
         for collection in lite._engines:
             with lite.gate():
                 lite._flush(collection)
-        _write(docs, 3, "second")
+        write(docs, 3, "second")
         line.sync()
-        _make(line, tmp_path / "backup")
+        make_backup(line, tmp_path / "backup")
         assert not (data / "milvus.db" / "snapshot").exists()
-    names = set(_tree(tmp_path / "backup"))
+    names = set(tree(tmp_path / "backup"))
     assert any(name.endswith(".parquet") for name in names)
     assert any(name.endswith(".arrow") for name in names)
-    restore(_settings(tmp_path / "other"), tmp_path / "backup", ())
+    restore(settings_over(tmp_path / "other"), tmp_path / "backup", ())
     with line_over(tmp_path / "other", [docs]) as line:
         line.expect_equal()
         assert line.sync().unchanged == 20
@@ -162,14 +123,14 @@ def test_the_copy_is_for_its_owner_only_and_names_what_it_holds(docs: Path, data
     folder = tmp_path / "backup"
     with line_over(data, [docs]) as line:
         line.sync()
-        _make(line, folder)
+        make_backup(line, folder)
     for path in (folder, *folder.rglob("*")):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     manifest = json.loads((folder / MANIFEST).read_text())
     assert manifest["stores"] == [LEDGER, VECTORS]
-    tree = _tree(folder)
-    assert {name: each["sha256"] for name, each in manifest["files"].items()} | {MANIFEST: tree[MANIFEST]} == tree
-    assert not any("LOCK" in name or "socket" in name for name in tree)
+    found = tree(folder)
+    assert {name: each["sha256"] for name, each in manifest["files"].items()} | {MANIFEST: found[MANIFEST]} == found
+    assert not any("LOCK" in name or "socket" in name for name in found)
 
 
 def test_a_folder_that_can_not_be_used_is_refused(docs: Path, data: Path, tmp_path: Path) -> None:
@@ -191,10 +152,10 @@ def test_a_folder_that_can_not_be_used_is_refused(docs: Path, data: Path, tmp_pa
             foreign / "x",
         ):
             with pytest.raises(ConfigError):
-                _make(line, full if folder == foreign / "x" else folder)
+                make_backup(line, full if folder == foreign / "x" else folder)
         with pytest.raises(ConfigError, match="in the way"):
-            _make(line, tmp_path / "new")
-        _make(line, tmp_path / "empty")
+            make_backup(line, tmp_path / "new")
+        make_backup(line, tmp_path / "empty")
     assert (full / "mine.txt").exists()
     assert (foreign / "mine.txt").exists()
     assert verify(tmp_path / "empty").problems == ()
@@ -203,7 +164,7 @@ def test_a_folder_that_can_not_be_used_is_refused(docs: Path, data: Path, tmp_pa
 def test_without_room_nothing_is_left(docs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("s3_to_milvus.engine.backup._SPARE_BYTES", 1 << 60)
     with line_over(data, [docs]) as line, pytest.raises(QuotaExhausted, match="needed"):
-        _make(line, tmp_path / "backup")
+        make_backup(line, tmp_path / "backup")
     assert not list(tmp_path.glob("backup*"))
     assert not (data / "milvus.db" / "snapshot").exists()
 
@@ -212,8 +173,8 @@ def test_one_backup_at_a_time(docs: Path, data: Path, tmp_path: Path) -> None:
     with line_over(data, [docs]) as line:
         backup: Backup = line.application.backup
         with backup._turn, pytest.raises(Unavailable, match="Another backup"):
-            _make(line, tmp_path / "backup")
-        _make(line, tmp_path / "backup")
+            make_backup(line, tmp_path / "backup")
+        make_backup(line, tmp_path / "backup")
 
 
 def test_a_damaged_ledger_makes_no_backup(docs: Path, data: Path, tmp_path: Path) -> None:
@@ -226,7 +187,7 @@ def test_a_damaged_ledger_makes_no_backup(docs: Path, data: Path, tmp_path: Path
             file.seek((page - 1) * 4096)
             file.write(b"\xa5" * 4096)
         with pytest.raises(LedgerDamaged):
-            _make(line, tmp_path / "backup")
+            make_backup(line, tmp_path / "backup")
     assert not list(tmp_path.glob("backup*"))
 
 
@@ -237,7 +198,7 @@ def test_a_backup_that_is_not_as_it_was_made_is_found_out_and_never_restored(
     folder = tmp_path / "backup"
     with line_over(data, [docs]) as line:
         line.sync()
-        _make(line, folder)
+        make_backup(line, folder)
     victim = next(path for path in sorted((folder / VECTORS).rglob("*.arrow")))
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
@@ -247,20 +208,20 @@ def test_a_backup_that_is_not_as_it_was_made_is_found_out_and_never_restored(
         victim.with_name("wal_data_999999.arrow").write_bytes(b"x")
     else:
         victim.write_bytes(content if harm == "flip" else content[:-1])
-    before = _tree(data)
+    before = tree(data)
     assert len(verify(folder).problems) == 1
     with pytest.raises(ConfigError, match="not as it was made"):
-        restore(_settings(data), folder, ())
-    assert {name: digest for name, digest in _tree(data).items() if name != "owner.lock"} == {
+        restore(settings_over(data), folder, ())
+    assert {name: digest for name, digest in tree(data).items() if name != "owner.lock"} == {
         name: digest for name, digest in before.items() if name != "owner.lock"
     }
 
 
 def test_a_restore_is_refused_while_a_service_runs(docs: Path, data: Path, tmp_path: Path) -> None:
     with line_over(data, [docs]) as line:
-        _make(line, tmp_path / "backup")
+        make_backup(line, tmp_path / "backup")
         with pytest.raises(DataInUse):
-            restore(_settings(data), tmp_path / "backup", ())
+            restore(settings_over(data), tmp_path / "backup", ())
 
 
 def _killed_after(count: int) -> Callable[[Path, Path], Path]:
@@ -279,18 +240,18 @@ def test_a_restore_that_is_killed_is_finished_at_the_next_start_or_was_none(
 ) -> None:
     with line_over(data, [docs]) as line:
         line.sync()
-        _make(line, tmp_path / "backup")
-        _write(docs, 0, "second")
+        make_backup(line, tmp_path / "backup")
+        write(docs, 0, "second")
         line.sync()
     for stop_at in range(8):
         monkeypatch.setattr(Path, "rename", _killed_after(stop_at))
         try:
-            restore(_settings(data), tmp_path / "backup", ())
+            restore(settings_over(data), tmp_path / "backup", ())
             is_killed = False
         except KeyboardInterrupt:
             is_killed = True
         monkeypatch.undo()
-        _expect_whole(data)
+        expect_whole(data)
         with line_over(data, [docs]) as line:
             assert line.shown()["0.txt"] == [f"낱말0 {'second' if stop_at == 0 else 'first'} version"]
             line.sync()
@@ -307,99 +268,32 @@ def test_runs_after_a_restored_ledger_are_never_those_that_were_given_before(
 ) -> None:
     with line_over(data, [docs]) as line:
         line.sync()
-        _make(line, tmp_path / "backup")
-        _write(docs, 0, "second")
+        make_backup(line, tmp_path / "backup")
+        write(docs, 0, "second")
         line.sync()
         given = max(record.run for record in line.records().values())
-    restore(_settings(data), tmp_path / "backup", (LEDGER,))
+    restore(settings_over(data), tmp_path / "backup", (LEDGER,))
     with line_over(data, [docs]) as line:
-        _write(docs, 0, "third")
+        write(docs, 0, "third")
         line.sync()
         assert line.records()["0.txt"].run > given
 
 
-_CHILD = """
-import sys
-from pathlib import Path
-from tests.support.line import line_over
-docs, data, folder = map(Path, sys.argv[1:])
-with line_over(data, [docs]) as line:
-    line.sync()
-    number = 0
-    print("ready", flush=True)
-    while True:
-        number += 1
-        (docs / "changing.txt").write_text(f"change {number}", encoding="utf-8")
+@pytest.mark.xfail(strict=True, reason="needs marks and counts compared at start and by every scan")
+@pytest.mark.parametrize("store", [LEDGER, VECTORS])
+def test_one_store_that_is_older_than_the_other_heals_by_itself(
+    docs: Path, data: Path, tmp_path: Path, store: str
+) -> None:
+    with line_over(data, [docs]) as line:
         line.sync()
-        line.application.backup.make(folder / str(number))
-"""
-
-
-@pytest.mark.timeout(300)
-def test_a_killed_backup_leaves_nothing_that_looks_whole(docs: Path, data: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "backups"
-    for turn in range(4):
-        turns = folder / str(turn)
-        turns.mkdir(parents=True)
-        child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(docs), str(data), str(turns)], cwd=ROOT, stdout=subprocess.PIPE
-        )
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n"
-        time.sleep(0.05 + 0.1 * turn)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        for made in turns.iterdir():
-            if made.name.endswith(".unfinished"):
-                continue
-            assert verify(made).problems == ()
-    whole = [path.parent for path in folder.glob(f"*/*/{MANIFEST}") if not path.parent.name.endswith(".unfinished")]
-    newest = max(whole, key=lambda path: path.stat().st_mtime)
-    restore(_settings(tmp_path / "restored"), newest, ())
-    _expect_whole(tmp_path / "restored")
-    with line_over(tmp_path / "restored", [docs]) as line:
+        make_backup(line, tmp_path / "backup")
+        write(docs, 0, "second")
+        (docs / "1.txt").unlink()
+        write(docs, 20)
         line.sync()
-        line.expect_equal()
-        assert len(line.indexed()) == 21
+    restore(settings_over(data), tmp_path / "backup", (store,))
     with line_over(data, [docs]) as line:
         line.sync()
         line.expect_equal()
-        assert not (data / "milvus.db" / "snapshot").exists()
-
-
-def _command(data: Path, *arguments: str) -> tuple[int, str, str]:
-    environment = {"S2M_DATA_DIR": str(data), "S2M_EMBEDDER__KIND": "hash"}
-    result = CliRunner().invoke(main, arguments, env=environment, catch_exceptions=False)
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_the_commands(docs: Path, data: Path, tmp_path: Path) -> None:
-    folder = str(tmp_path / "backup")
-    with line_over(data, [docs]) as line:
-        line.sync()
-    code, out, _ = _command(data, "backup", folder, "--json")
-    made = json.loads(out)
-    assert code == 0
-    assert (made["folder"], made["stores"], made["has_vectors"]) == (folder, [LEDGER, VECTORS], True)
-    assert _command(data, "backup", folder)[0] == 2, "the folder is not empty"
-    code, out, _ = _command(data, "backup", "--verify", folder)
-    assert code == 0
-    assert out.startswith("whole: ")
-    code, out, _ = _command(data, "restore", folder, "--json")
-    assert code == 0
-    assert json.loads(out)["stores"] == [LEDGER, VECTORS]
-    code, out, _ = _command(data, "restore", folder, "--vectors-only")
-    assert code == 0
-    assert out.startswith("vectors of ")
-    assert _command(data, "restore", folder, "--vectors-only", "--ledger-only")[0] == 2
-    assert _command(data, "restore", str(docs))[0] == 2
-    (tmp_path / "backup" / LEDGER).unlink()
-    code, out, _ = _command(data, "backup", "--verify", folder, "--json")
-    assert code == 7
-    assert json.loads(out)["problems"] == ["ledger.db is missing"]
-    code, _, err = _command(data, "restore", folder)
-    assert code == 2
-    assert "ledger.db is missing" in err
-    with line_over(data, [docs]) as line:
-        line.expect_equal()
+        assert line.shown()["0.txt"] == ["낱말0 second version"]
+        assert len(line.shown()) == 20

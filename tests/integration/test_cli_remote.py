@@ -148,6 +148,19 @@ def test_check(service: Announcing, run: Run) -> None:
     assert run("check", "--repair").exit_code == 0
 
 
+def test_backup(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = _json(run("backup", "a backup", "--json"))
+    assert (made["folder"], made["stores"]) == (str(tmp_path / "a backup"), ["ledger.db"])
+    result = run("backup", str(tmp_path / "another"))
+    assert result.exit_code == 0
+    assert "Milvus server" in result.stderr
+    refused = run("backup", "a backup")
+    assert refused.exit_code == 2
+    assert "not empty" in refused.stderr
+    assert run("restore", "a backup").exit_code == 2, "a service runs over the data folder"
+
+
 def test_a_name_that_no_unicode_can_spell(service: Announcing, run: Run) -> None:
     key = "caf\udce9.md"
     service.store.put(BUCKET, key, b"%FAIL-PERMANENT")

@@ -371,3 +371,16 @@ def test_processes_share_one_file(opened: Opener, path: Path) -> None:
     ledger = opened()
     assert ledger.counts().running == 1
     assert ledger.counts().waiting == 0
+
+
+def test_a_copy_is_of_the_moment_when_it_was_frozen(opened: Opener, path: Path) -> None:
+    desk = Desk(opened())
+    desk.index(A)
+    with closing(desk.ledger.freeze()) as frozen:
+        for number in range(500):
+            desk.index(ObjectRef("docs", f"later {number}"))
+        frozen.write(path.with_name("copy.db"))
+    desk.ledger.close()
+    with closing(SqliteLedger(SqliteLedger.Options(), path.with_name("copy.db"))) as copy:
+        assert [each.ref for each in copy.objects(limit=1_000)] == [A]
+    assert len(opened().objects(limit=1_000)) == 501

@@ -3,6 +3,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -191,6 +192,16 @@ class LedgerShelvesContract:
         with ThreadPoolExecutor(8) as pool:
             waits = list(pool.map(lambda _: desk.ledger.reserve("notion", 1, 0.5, 0.0, T), range(40)))
         assert sorted(waits) == pytest.approx([number * 0.5 for number in range(40)], abs=1e-5)
+
+    def test_it_is_frozen_while_others_write(self, desk: Desk, tmp_path: Path) -> None:
+        desk.index(A)
+        frozen = desk.ledger.freeze()
+        desk.index(B)
+        frozen.write(tmp_path / "copy")
+        assert (tmp_path / "copy").stat().st_size == frozen.size_bytes
+        frozen.close()
+        frozen.close()
+        desk.observe(A)
 
     def test_check_says_one_line(self, desk: Desk) -> None:
         assert "\n" not in desk.ledger.check()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -276,6 +277,35 @@ class VectorStoreContract(VectorTruthContract):
         found = [each.id for each in store.identities(spec.name)]
         assert sorted(found) == sorted(standing)
         assert store.count(spec.name) == len(standing)
+
+    def test_it_is_frozen_while_nobody_writes_and_goes_on(
+        self, store: VectorStore, spec: CollectionSpec, tmp_path: Path
+    ) -> None:
+        """``meanwhile`` is called once; a copy is written from what was there then, and may be let go of twice."""
+        store.insert(spec.name, [make_row("a")])
+        calls: list[int] = []
+        frozen = store.freeze(lambda: calls.append(1))
+        assert calls == [1]
+        assert (frozen is None) == (store.folder is None)
+        store.insert(spec.name, [make_row("b")])
+        if frozen is not None:
+            frozen.write(tmp_path / "copy")
+            size = sum(path.stat().st_size for path in (tmp_path / "copy").rglob("*") if path.is_file())
+            frozen.close()
+            frozen.close()
+            assert size == frozen.size_bytes
+        assert store.count(spec.name) == 2
+
+    def test_a_store_whose_moment_fails_goes_on(self, store: VectorStore, spec: CollectionSpec) -> None:
+        """What ``meanwhile`` raises is raised."""
+
+        def fail() -> None:
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            store.freeze(fail)
+        store.insert(spec.name, [make_row("a")])
+        assert store.count(spec.name) == 1
 
     def test_it_can_be_checked(self, store: VectorStore, spec: CollectionSpec) -> None:
         """One line for people."""

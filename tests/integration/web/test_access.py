@@ -58,6 +58,7 @@ CALLS = [
     ("POST", "/events", EVENT, Role.EVENTS),
     ("POST", "/api/v1/retry", {"all": True}, Role.OPERATOR),
     ("POST", "/api/v1/quarantine/replay", {}, Role.OPERATOR),
+    ("POST", "/api/v1/backup", {"folder": "relative"}, Role.ADMIN),
     ("GET", "/api/v1/keys", None, Role.ADMIN),
     ("POST", "/api/v1/keys", {"name": "x"}, Role.ADMIN),
     ("DELETE", "/api/v1/keys/VIEWER", None, Role.ADMIN),

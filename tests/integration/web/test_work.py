@@ -77,6 +77,22 @@ def test_a_removal_guard_ends_the_job_with_its_numbers(application: FakeApplicat
     assert (sure["state"], application.mirror.status().counts.indexed) == ("done", 0)
 
 
+def test_a_backup_is_a_job_for_who_can_read_the_data_folder(
+    application: FakeApplication, client: TestClient, tmp_path: Path
+) -> None:
+    body = {"folder": str(tmp_path / "backup")}
+    assert is_problem(client.post("/api/v1/backup", json=body), 403, "forbidden")
+    headers = {"Authorization": f"Bearer {(tmp_path / TOKEN_FILE).read_text()}"}
+    started = client.post("/api/v1/backup", json=body, headers=headers)
+    assert started.status_code == 202
+    until(lambda: client.get(started.headers["Location"], headers=headers).json()["state"] == "done")
+    report = client.get(started.headers["Location"], headers=headers).json()["report"]
+    assert (report["folder"], report["has_vectors"], report["files"]) == (body["folder"], False, 1)
+    again = client.post("/api/v1/backup", json=body, headers=headers)
+    until(lambda: client.get(again.headers["Location"], headers=headers).json()["state"] == "failed")
+    assert client.get(again.headers["Location"], headers=headers).json()["problem"]["code"] == "config"
+
+
 def test_check_finds_and_repairs(application: FakeApplication, client: TestClient) -> None:
     assert ends(client, client.post("/api/v1/check"))["report"] == {
         "ok": True,
