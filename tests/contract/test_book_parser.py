@@ -15,7 +15,6 @@ from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import Parser, ParserInput
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
-from tests.support.corpus import corpus_file
 
 _EPUB, _IPYNB = "application/epub+zip", "application/x-ipynb+json"
 _OPF = """<package xmlns="http://www.idpf.org/2007/opf"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">
@@ -156,14 +155,6 @@ def test_old_notebooks_and_odd_ones() -> None:
             BookParser().parse(ParserInput(_IPYNB, "a", 1, data=odd.encode()))
     mixed = _notebook({"cell_type": 7, "source": 8, "outputs": [9, {"data": []}]})
     assert list(BookParser().parse(ParserInput(_IPYNB, "a", 1, data=mixed)).blocks) == []
-
-
-def test_the_corpus() -> None:
-    book = _read(corpus_file("epub_winter.epub").read_bytes())
-    assert "winter" in book.title.lower()
-    assert len(list(book.blocks)) > 50
-    notebook = text_of(list(_read(corpus_file("ipynb_test.ipynb").read_bytes()).blocks))
-    assert "markitdown" in notebook
 
 
 @pytest.mark.parametrize("raw", [unicodedata.normalize("NFD", "둘").encode(), "둘".encode(), "둘".encode("cp949")])

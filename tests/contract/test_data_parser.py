@@ -9,7 +9,6 @@ from s3_to_milvus.domain.documents import Block
 from s3_to_milvus.errors import UnreadableDocument
 from s3_to_milvus.ports import Parser
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
-from tests.support.corpus import corpus_file
 
 
 class _Data(ParserContract):
@@ -67,16 +66,3 @@ def test_objects_with_the_same_names_are_a_table() -> None:
 def test_json_nested_without_end_is_named_as_such() -> None:
     with pytest.raises(UnreadableDocument):
         _blocks(b"[" * 200_000, "application/json")
-
-
-def test_a_japanese_table_of_the_corpus() -> None:
-    assert _blocks(corpus_file("csv_mskanji.csv").read_bytes(), "text/csv")[0].rows[:2] == (
-        ("名前", "年齢", "住所"),
-        ("佐藤太郎", "30", "東京"),
-    )
-
-
-def test_a_korean_feed_of_the_corpus() -> None:
-    text = text_of(_blocks(corpus_file("txt_cp949.xml").read_bytes(), "application/xml"))
-    assert "구라치다 걸리면" in text
-    assert "\ufffd" not in text

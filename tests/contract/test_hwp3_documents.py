@@ -4,7 +4,7 @@ import pytest
 
 from s3_to_milvus.adapters.parsers.hwp import HwpParser
 from s3_to_milvus.adapters.sniff import sniff
-from s3_to_milvus.errors import EncryptedDocument
+from s3_to_milvus.errors import EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import Parser
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
 from tests.support.made.hangul import hwp3
@@ -40,3 +40,10 @@ def test_title_password_and_broken_ends() -> None:
     document = HwpParser().parse(Sample(cut, _HWP).input)
     assert "처음 문단" in text_of(list(document.blocks))
     assert document.warnings == ("the HWP 3 document could not be read to its end",)
+
+
+def test_hwp_3_says_what_to_do() -> None:
+    data = hwp3([])[:30] + bytes(200)
+    with pytest.raises(UnreadableDocument) as caught:
+        HwpParser().parse(Sample(data, _HWP).input)
+    assert "HWPX" in caught.value.hint

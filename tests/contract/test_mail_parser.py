@@ -8,7 +8,6 @@ from s3_to_milvus.adapters.parsers.mail import MailParser
 from s3_to_milvus.errors import UnreadableDocument
 from s3_to_milvus.ports import Parser
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
-from tests.support.corpus import corpus_file
 
 _EML = "message/rfc822"
 
@@ -97,12 +96,6 @@ def test_a_mail_that_is_only_a_file_has_it_as_attachment() -> None:
     data = b"From: a@b.c\nContent-Type: application/pdf; name=a.pdf\nContent-Transfer-Encoding: base64\n\nJVBERi0="
     (attachment,) = MailParser().parse(Sample(data, _EML).input).attachments
     assert (attachment.name, attachment.data) == ("a.pdf", b"%PDF-")
-
-
-def test_mails_of_the_corpus() -> None:
-    document = MailParser().parse(Sample(corpus_file("eml_attach.eml").read_bytes(), _EML).input)
-    assert document.title == "Fake email with attachment"
-    assert [each.name for each in document.attachments] == ["fake-attachment.txt"]
 
 
 @pytest.mark.parametrize("count", [60, 500, 3_000])

@@ -20,7 +20,6 @@ from s3_to_milvus.domain.documents import Block, BlockKind, Document
 from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import Parser, ParserInput
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
-from tests.support.corpus import corpus_file
 
 _OPEN = "application/vnd.oasis.opendocument."
 _ODT, _ODS, _ODP = _OPEN + "text", _OPEN + "spreadsheet", _OPEN + "presentation"
@@ -384,9 +383,3 @@ def test_depth_is_no_matter(opened: str, closed: str) -> None:
 def test_a_bomb_is_refused_by_what_it_declares() -> None:
     with pytest.raises(DocumentTooLarge):
         _read(_file(_ODT, " " * (3 << 20)), limits=DocumentLimits(unpacked_bytes=2 << 20))
-
-
-def test_the_corpus_has_its_lists_and_headings() -> None:
-    blocks = list(_read(corpus_file("odt_doc.odt").read_bytes()).blocks)
-    assert ("heading", "Heading level 2: A", 2) in [(block.kind.value, block.text, block.level) for block in blocks]
-    assert "bullet list 2.2.1" in [block.text for block in blocks if block.kind is BlockKind.LIST_ITEM]

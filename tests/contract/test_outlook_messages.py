@@ -12,7 +12,6 @@ from s3_to_milvus.errors import UnreadableDocument
 from s3_to_milvus.ports import Parser
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
 from tests.support.compound import compound_file, outlook_message
-from tests.support.corpus import corpus_file
 
 _MSG = "application/vnd.ms-outlook"
 _INNER = outlook_message({0x0037: "속 메일", 0x1000: "깊은 곳"}, [{0x3707: "c.txt", 0x3701: b"c"}], header=24)
@@ -111,12 +110,6 @@ def test_a_body_that_is_rtf_only() -> None:
     assert sniff(attachment.data, None, attachment.name) == "application/rtf"
     for damaged in (rich[:20], b"", b"\xff" * 200):
         assert _read(compound_file(outlook_message({0x0037: "x", 0x1009: damaged}))).title == "x"
-
-
-def test_the_corpus() -> None:
-    document = _read(corpus_file("msg_attach.msg").read_bytes())
-    assert document.title == "Fake email with attachment"
-    assert [each.name for each in document.attachments] == ["fake-attachment.txt"]
 
 
 def test_western_text_in_its_code_page_stays() -> None:

@@ -8,7 +8,6 @@ from s3_to_milvus.adapters.parsers.rtf import RtfParser
 from s3_to_milvus.domain.documents import Block, BlockKind
 from s3_to_milvus.ports import Parser
 from s3_to_milvus.testing.contracts.parser import ParserContract, Sample, text_of
-from tests.support.corpus import corpus_file
 
 _RTF = "application/rtf"
 _HEAD = rb"{\rtf1\ansi\ansicpg949\deff0{\fonttbl{\f0\fnil\fcharset129 Batang;}{\f1\fswiss\fcharset0 Arial;}}"
@@ -193,13 +192,3 @@ def test_depth_is_no_matter(data: bytes) -> None:
     began = time.process_time()
     _blocks(b"{\\rtf1 " + data)
     assert time.process_time() - began < 20
-
-
-def test_the_corpus_has_three_headings() -> None:
-    blocks = _blocks(corpus_file("rtf_heading.rtf").read_bytes())
-    assert [(block.kind.value, block.text, block.level) for block in blocks] == [
-        ("heading", "Heading 1", 1),
-        ("heading", "Heading 2", 2),
-        ("heading", "Heading 3", 3),
-        ("paragraph", "Paragraph", 0),
-    ]

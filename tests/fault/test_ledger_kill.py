@@ -48,7 +48,7 @@ class Victim:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while self.log.read_bytes().count(b"\n") < min_lines and time.monotonic() < deadline:
             time.sleep(0.001)
         time.sleep(more_s)
@@ -60,7 +60,7 @@ class Victim:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
 

@@ -18,7 +18,7 @@ def test_nothing_is_lost_when_it_is_killed(tmp_path: Path) -> None:
         [sys.executable, str(PROGRAM), str(tmp_path), str(KILLS), "100"],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": str(root)},
         check=False,
     )

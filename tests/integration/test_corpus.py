@@ -11,8 +11,10 @@ import pytest
 from s3_to_milvus.adapters.object_stores.folder import FolderStore
 from s3_to_milvus.adapters.parsers.ocr.engine import data_folder
 from s3_to_milvus.domain.records import Outcome
-from tests.support.corpus import CORPUS
+from tests.support.corpus import CORPUS, require_corpus
 from tests.support.line import Line, line_over
+
+require_corpus()
 
 NFD_NAME = unicodedata.normalize("NFD", "인사/휴가 규정.txt")
 NFC_NAME = unicodedata.normalize("NFC", "인사/휴가 규정.txt")
@@ -77,8 +79,6 @@ FACTS = [
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    if not CORPUS.is_dir():
-        pytest.skip(f"no corpus in {CORPUS} (set S2M_TEST_CORPUS)")
     folder = tmp_path_factory.mktemp("corpus")
     docs = folder / "문서"
     shutil.copytree(CORPUS, docs, ignore=shutil.ignore_patterns("SOURCES.tsv"))

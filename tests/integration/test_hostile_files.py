@@ -1,4 +1,4 @@
-"""Damaged copies of real files, made with a fixed seed: each ends in a document or in an error we know."""
+"""Damaged copies of files of every kind, made with a fixed seed: each ends in a document or in an error we know."""
 
 import contextlib
 import random
@@ -14,12 +14,14 @@ from s3_to_milvus.domain.documents import Document
 from s3_to_milvus.errors import S3ToMilvusError
 from s3_to_milvus.ports import Parser, ParserInput
 from s3_to_milvus.settings import Settings
-from tests.support.corpus import CORPUS
+from tests.support.corpus import CORPUS, corpus_cases
+from tests.support.made import made_files
 from tests.support.mutations import mutated
 
 _SEED = 20261125
 _COPIES = 6
 _FAMILIES = ("pdf", "doc", "ppt", "xls", "hwp", "html", "csv", "eml", "msg", "epub", "rtf", "odt", "ipynb", "txt")
+_MADE = {made.name: made.data for made in made_files() if not made.media_type.startswith("image/")}
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +61,26 @@ def _failure(parsers: list[Parser], data: bytes, name: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("family", _FAMILIES)
-def test_damaged_files_end_well(parsers: list[Parser], family: str) -> None:
-    if not CORPUS.is_dir():
-        pytest.skip(f"no corpus in {CORPUS} (set S2M_TEST_CORPUS)")
+@pytest.mark.parametrize("name", _MADE)
+def test_damaged_files_end_well(parsers: list[Parser], name: str) -> None:
+    _expect_an_end(parsers, name, _MADE[name], random.Random(f"{_SEED}{name}"))
+
+
+@pytest.mark.parametrize("family", corpus_cases(_FAMILIES))
+def test_damaged_real_files_end_well(parsers: list[Parser], family: str) -> None:
     chance = random.Random(f"{_SEED}{family}")
     for path in sorted(CORPUS.glob(f"{family}*")):
         data = path.read_bytes()
-        for number in range(_COPIES if data else 0):
-            spoilt, how = mutated(data, chance)
-            said = _failure(parsers, spoilt, path.name)
-            assert "The parser failed" not in said, f"seed {_SEED}, {path.name}, copy {number} ({how}): {said}"
+        _expect_an_end(parsers, path.name, data, chance)
         with contextlib.suppress(S3ToMilvusError):
             assert _read(parsers, data, path.name) is not None or path.name == "bin_random.bin"
+
+
+def _expect_an_end(parsers: list[Parser], name: str, data: bytes, chance: random.Random) -> None:
+    for number in range(_COPIES if data else 0):
+        spoilt, how = mutated(data, chance)
+        said = _failure(parsers, spoilt, name)
+        assert "The parser failed" not in said, f"seed {_SEED}, {name}, copy {number} ({how}): {said}"
 
 
 def test_a_file_after_all_that_is_read(parsers: list[Parser], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.support.forwarding import (
 from tests.support.ministack import Ministack, running_ministack
 
 SECRET = "하나의 ministack-secret"
-ARRIVES_S = 30.0
+ARRIVES_S = 120.0
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ from s3_to_milvus.domain.documents import Block, BlockKind
 from s3_to_milvus.errors import DocumentTooLarge, EncryptedDocument, UnreadableDocument
 from s3_to_milvus.ports import Parser, ParserInput
 from s3_to_milvus.testing.contracts.parser import text_of
-from tests.support.corpus import corpus_file
+from tests.support.corpus import corpus_file, require_corpus
+
+require_corpus()
 
 
 def _parse(parser: Parser, name: str, *passwords: str) -> list[Block]:
@@ -106,13 +108,6 @@ def test_a_notice_of_the_government() -> None:
 def test_hwp_with_a_password_says_so(name: str) -> None:
     with pytest.raises(EncryptedDocument):
         _parse(HwpParser(), name)
-
-
-def test_hwp_3_says_what_to_do() -> None:
-    data = b"HWP Document File V3.00 \x1a\1\2\3\4\5" + bytes(200)
-    with pytest.raises(UnreadableDocument) as caught:
-        HwpParser().parse(ParserInput("application/x-hwp", "old.hwp", len(data), data=data))
-    assert "HWPX" in caught.value.hint
 
 
 def test_a_cut_hwp_is_no_silent_success() -> None:

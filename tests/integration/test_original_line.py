@@ -28,7 +28,7 @@ def test_uploaded_changed_and_deleted_under_the_names_it_had(company: Company) -
         company.tell(key, "upload")
 
     # A collection for each folder below Milvus/; what lies elsewhere is not read, nor paid for.
-    until(lambda: company.found() == {rules, faq}, 60)
+    until(lambda: company.found() == {rules, faq})
     assert (company.found("rules"), company.found("faq")) == ({rules}, {faq})
     assert len(company.upstage.posts) == 1
     assert {request["model"] for request in company.openai.requests} == {"text-embedding-3-large"}
@@ -36,13 +36,13 @@ def test_uploaded_changed_and_deleted_under_the_names_it_had(company: Company) -
     # Events that come twice are looked into, and cost nothing.
     embedded = company.embedded()
     company.tell(rules, "upload")  # marked as due before it is answered
-    until(company.is_idle, 30)
+    until(company.is_idle)
     assert (len(company.upstage.posts), company.embedded()) == (1, embedded)
 
     # A changed file takes the place of the old one.
     company.s3.put_object(Bucket=BUCKET, Key=faq, Body="아주 다른 대답".encode())
     company.tell(faq, "upload")
-    until(lambda: "아주 다른 대답" in company.texts(faq), 30)
+    until(lambda: "아주 다른 대답" in company.texts(faq))
     assert "자주 묻는 질문" not in company.texts(faq)
     assert company.embedded() == embedded + 1
 
@@ -50,9 +50,9 @@ def test_uploaded_changed_and_deleted_under_the_names_it_had(company: Company) -
     company.s3.delete_object(Bucket=BUCKET, Key=rules)
     company.tell(rules, "delete")
     company.tell(faq, "delete")
-    until(lambda: company.found() == {faq}, 30)
+    until(lambda: company.found() == {faq})
 
     # A row for each job, in the database that the original wrote.
-    until(lambda: len(company.jobs(rules)) == 2, 30)
+    until(lambda: len(company.jobs(rules)) == 2)
     assert {notion.plain(row, "Status") for row in company.notion.rows()} == {"Passed"}
     company.expect_silence("대답", "Fifteen")

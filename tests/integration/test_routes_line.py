@@ -1,34 +1,45 @@
 """The real line with routes: passwords open what asked for one, archives are read where a route says so."""
 
 import io
-import shutil
 import zipfile
 from pathlib import Path
 
 from s3_to_milvus.domain.records import Outcome
 from tests.support.corpus import corpus_file
 from tests.support.line import line_over
+from tests.support.made import PASSWORD, made_files
 
 LOCKED = ("doc_password.docx", "hwpx_password123456.hwpx", "pdf_password_openpassword.pdf")
-PASSWORDS = ["wrong", "tika", "123456", "openpassword"]
+PASSWORDS = ["wrong", "tika", "123456", "openpassword", PASSWORD]
 
 
 def test_new_passwords_open_the_files_that_asked_for_one(tmp_path: Path) -> None:
+    locked = {made.name: made.data for made in made_files() if made.name.startswith("locked.")}
+    assert "연차휴가는 열다섯 날이다" in "".join(_opened(tmp_path, locked)["잠긴/locked.docx"])
+
+
+def test_passwords_open_real_files_too(tmp_path: Path) -> None:
+    locked = {name: corpus_file(name).read_bytes() for name in LOCKED}
+    assert "한글 97 안내문" in "".join(_opened(tmp_path, locked)["잠긴/hwpx_password123456.hwpx"])
+
+
+def _opened(tmp_path: Path, locked: dict[str, bytes]) -> dict[str, list[str]]:
+    """What is shown once the route has the passwords; without them each file fails, once."""
     docs = tmp_path / "docs"
     (docs / "잠긴").mkdir(parents=True)
-    for name in LOCKED:
-        shutil.copyfile(corpus_file(name), docs / "잠긴" / name)
+    for name, data in locked.items():
+        (docs / "잠긴" / name).write_bytes(data)
     (docs / "open.txt").write_text("open")
     with line_over(tmp_path / "data", [docs]) as line:
-        assert line.sync().failed == len(LOCKED)
+        assert line.sync().failed == len(locked)
         assert line.sync().changed == 0
     routes = [{"prefix": "잠긴/", "passwords": PASSWORDS}]
     with line_over(tmp_path / "data", [docs], routes=routes) as line:
         report = line.sync()
-        assert (report.added + report.changed, report.failed) == (len(LOCKED), 0)
-        assert line.indexed() == {"open.txt", *(f"잠긴/{name}" for name in LOCKED)}
-        assert "한글 97 안내문" in "".join(line.shown()["잠긴/hwpx_password123456.hwpx"])
+        assert (report.added + report.changed, report.failed) == (len(locked), 0)
+        assert line.indexed() == {"open.txt", *(f"잠긴/{name}" for name in locked)}
         line.expect_equal()
+        return line.shown()
 
 
 def _archive() -> bytes:

@@ -1,14 +1,13 @@
 """The real line with Upstage: for everything, or only for pages that a local parser cannot read."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.corpus import corpus_file
 from tests.support.line import line_over
+from tests.support.made.pictures import pictures
 from tests.support.pdfs import make_pdf
 from tests.support.upstage_server import KEY, UpstageServer, upstage_server
 
@@ -43,12 +42,13 @@ def test_documents_are_read_there_and_searched_here(server: UpstageServer, tmp_p
 def test_only_pages_without_text_are_sent(server: UpstageServer, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
-    shutil.copyfile(corpus_file("pdf_scanned_flat.pdf"), docs / "scan.pdf")
-    shutil.copyfile(corpus_file("pdf_text_4p.pdf"), docs / "text.pdf")
+    (docs / "scan.pdf").write_bytes(pictures("PDF"))
+    text = make_pdf([[f"Page {number} of a text that needs no pictures."] for number in range(1, 5)])
+    (docs / "text.pdf").write_bytes(text)
     with line_over(tmp_path / "data", [docs], **_settings(server, "pdf,upstage")) as line:
         assert line.sync().failed == 0
         assert server.posts
-        assert all(len(data) < corpus_file("pdf_text_4p.pdf").stat().st_size * 50 for _, _, data in server.posts)
+        assert all(len(data) < len(text) * 50 for _, _, data in server.posts)
         assert "그림 설명" in "".join(line.shown()["scan.pdf"])
         assert "그림 설명" not in "".join(line.shown()["text.pdf"])
         line.expect_equal()

@@ -169,7 +169,8 @@ def test_a_crash_does_not_pay_twice(server: UpstageServer) -> None:
     first = _made(server, tickets, sync_pages=5, patience_s=0.05)
     with pytest.raises(RateLimited, match="still at work") as caught:
         first.parse(source)
-    assert caught.value.retry_after_s == pytest.approx(0.02, abs=0.01)
+    assert caught.value.retry_after_s is not None
+    assert 0 < caught.value.retry_after_s < 5  # it grows with the time that has passed since it was sent
     server.polls_needed = 1
     again = _made(server, tickets, sync_pages=5)
     assert len(_headings(list(again.parse(source).blocks))) == 12

@@ -27,7 +27,7 @@ from tests.support.pdfs import make_pdf
 
 SECRET = "하나의 비밀-0123456789"
 RULES = "Milvus/rules/휴가 규정 (최종).pdf"
-ARRIVES_S = 90.0
+ARRIVES_S = 200.0
 FROZEN_S = 4.0
 
 

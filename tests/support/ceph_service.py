@@ -69,7 +69,7 @@ class CephService:
         command = [sys.executable, "-m", "s3_to_milvus.cli.main", *arguments]
         environment = self._environment | (settings or {})
         done = subprocess.run(
-            command, env=environment, cwd=self.folder, text=True, capture_output=True, timeout=280, check=False
+            command, env=environment, cwd=self.folder, text=True, capture_output=True, timeout=600, check=False
         )
         assert code is None or done.returncode == code, done.stdout + done.stderr
         return done
@@ -164,7 +164,7 @@ class CephService:
     def _ask(self, path: str, body: Any = None) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "X-API-Key": self._key}
-        with urlopen(Request(f"http://127.0.0.1:{self.port}{path}", data, headers), timeout=10) as answer:
+        with urlopen(Request(f"http://127.0.0.1:{self.port}{path}", data, headers), timeout=60) as answer:
             content: bytes = answer.read()
             return content
 

@@ -103,7 +103,7 @@ class Company:
             command = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT), "main:app", "--port", str(self.port)]
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
         self.stack.callback(_end, self.process)
-        until(self._is_ready, 60)
+        until(self._is_ready, 120)
 
     def kill(self) -> None:
         """Our service, as a power cut would."""
@@ -115,7 +115,7 @@ class Company:
         """A command of ours."""
         command = [sys.executable, "-m", "s3_to_milvus.cli.main", *arguments]
         done = subprocess.run(
-            command, env=self.environment, cwd=self.folder, text=True, capture_output=True, timeout=250, check=False
+            command, env=self.environment, cwd=self.folder, text=True, capture_output=True, timeout=600, check=False
         )
         assert done.returncode == code, done.stderr
         return done
@@ -130,7 +130,7 @@ class Company:
         """Our service's answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **self.headers}
-        with urlopen(Request(self.url + path, data, headers), timeout=10) as answer:
+        with urlopen(Request(self.url + path, data, headers), timeout=60) as answer:
             return json.load(answer)
 
     def tell(self, key: str, event_type: str) -> None:

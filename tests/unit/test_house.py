@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def _python_files() -> list[str]:
     return [name for name in _tracked() if name.endswith(".py")]
 
 
+@cache
 def _tree(name: str) -> ast.Module:
     return ast.parse((ROOT / name).read_text(encoding="utf-8"), filename=name)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from s3_to_milvus.adapters.sniff import sniff, sniffer
 from s3_to_milvus.domain.formats import Format
 from s3_to_milvus.domain.media import BINARY, describe
-from tests.support.corpus import corpus_file
+from tests.support.corpus import corpus_cases, corpus_file
+from tests.support.made.hangul import hwp5
 from tests.support.pdfs import make_pdf
 
 OFFICE = "application/vnd.openxmlformats-officedocument."
@@ -100,38 +101,40 @@ def test_a_zip_with_a_million_members_is_cheap_and_a_cut_one_is_still_known() ->
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [
-        ("bin_random.bin", BINARY),
-        ("csv_mskanji.csv", "text/csv"),
-        ("csv_stanley_utf16.csv", "text/csv"),
-        ("doc_legacy.doc", "application/msword"),
-        ("doc_password.docx", "application/x-ole-encrypted"),
-        ("doc_tables.docx", OFFICE + "wordprocessingml.document"),
-        ("eml_attach.eml", "message/rfc822"),
-        ("epub_winter.epub", "application/epub+zip"),
-        ("html_10k_1p.html", "application/xhtml+xml"),
-        ("html_euckr.html", "text/html"),
-        ("hwp_password.hwp", "application/x-hwp"),
-        ("hwp_tika_dist.hwp", "application/x-hwp"),
-        ("hwpx_plan.hwpx", "application/hwp+zip"),
-        ("img_24.bmp", "image/bmp"),
-        ("img_da1p.heic", "image/heic"),
-        ("img_paper.jpg", "image/jpeg"),
-        ("img_tika_multipage.tif", "image/tiff"),
-        ("ipynb_test.ipynb", "application/x-ipynb+json"),
-        ("msg_attach.msg", "application/vnd.ms-outlook"),
-        ("odt_doc.odt", "application/vnd.oasis.opendocument.text"),
-        ("pdf_broken_badstructure.pdf", "application/pdf"),
-        ("pdf_notpdf_badjson.pdf", "text/plain"),
-        ("ppt_chart.pptx", OFFICE + "presentationml.presentation"),
-        ("ppt_legacy.ppt", "application/vnd.ms-powerpoint"),
-        ("rtf_heading.rtf", "application/rtf"),
-        ("txt_cp949.xml", "application/xml"),
-        ("txt_korean_euckr.txt", "text/plain"),
-        ("txt_utf16le.txt", "text/plain"),
-        ("xls_inflated.xlsx", OFFICE + "spreadsheetml.sheet"),
-        ("xls_legacy.xls", "application/vnd.ms-excel"),
-    ],
+    corpus_cases(
+        [
+            ("bin_random.bin", BINARY),
+            ("csv_mskanji.csv", "text/csv"),
+            ("csv_stanley_utf16.csv", "text/csv"),
+            ("doc_legacy.doc", "application/msword"),
+            ("doc_password.docx", "application/x-ole-encrypted"),
+            ("doc_tables.docx", OFFICE + "wordprocessingml.document"),
+            ("eml_attach.eml", "message/rfc822"),
+            ("epub_winter.epub", "application/epub+zip"),
+            ("html_10k_1p.html", "application/xhtml+xml"),
+            ("html_euckr.html", "text/html"),
+            ("hwp_password.hwp", "application/x-hwp"),
+            ("hwp_tika_dist.hwp", "application/x-hwp"),
+            ("hwpx_plan.hwpx", "application/hwp+zip"),
+            ("img_24.bmp", "image/bmp"),
+            ("img_da1p.heic", "image/heic"),
+            ("img_paper.jpg", "image/jpeg"),
+            ("img_tika_multipage.tif", "image/tiff"),
+            ("ipynb_test.ipynb", "application/x-ipynb+json"),
+            ("msg_attach.msg", "application/vnd.ms-outlook"),
+            ("odt_doc.odt", "application/vnd.oasis.opendocument.text"),
+            ("pdf_broken_badstructure.pdf", "application/pdf"),
+            ("pdf_notpdf_badjson.pdf", "text/plain"),
+            ("ppt_chart.pptx", OFFICE + "presentationml.presentation"),
+            ("ppt_legacy.ppt", "application/vnd.ms-powerpoint"),
+            ("rtf_heading.rtf", "application/rtf"),
+            ("txt_cp949.xml", "application/xml"),
+            ("txt_korean_euckr.txt", "text/plain"),
+            ("txt_utf16le.txt", "text/plain"),
+            ("xls_inflated.xlsx", OFFICE + "spreadsheetml.sheet"),
+            ("xls_legacy.xls", "application/vnd.ms-excel"),
+        ]
+    ),
 )
 def test_real_files(name: str, expected: str) -> None:
     path = corpus_file(name)
@@ -158,7 +161,7 @@ def test_random_bytes_are_binary() -> None:
 
 
 def test_mutated_ole_files_end_well() -> None:
-    data = bytearray(corpus_file("hwp_table.hwp").read_bytes())
+    data = hwp5(["제1조 목적", "휴가는 15일이다."])
     source = random.Random(11)
     for _ in range(200):
         mutated = bytearray(data)

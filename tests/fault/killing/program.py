@@ -46,7 +46,7 @@ _NEEDED = (
     "numpy.ma",
     "pymilvus",
 )
-_HUNG_S = 60.0
+_HUNG_S = 300.0
 _MAX_UNREST = 3
 
 
