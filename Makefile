@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCE ?= $(or $(S2M_SOURCE),./samples)
 
-.PHONY: up install test check fix bench soak browser docs lock clean
+.PHONY: up install test test-jumps test-slow check fix bench soak browser docs lock clean
 
 up: export S2M_SOURCE := $(SOURCE)
 up: $(INSTALLED) ## the service on 127.0.0.1:8510 over a folder of documents: make up SOURCE=~/documents
@@ -19,6 +19,12 @@ $(INSTALLED): pyproject.toml uv.lock scripts/install scripts/install-ocr-data
 
 test: $(INSTALLED) ## every test that needs no account and no hours, two at a time for each core
 	$(BIN)/pytest -n auto --dist worksteal --durations=10 $(ARGS)
+
+test-jumps: ## the same under a wall clock that jumps
+	scripts/try-time jumps $(MAKE) test
+
+test-slow: ## the same on a third of one core
+	scripts/try-time slow $(MAKE) test
 
 check: $(INSTALLED) ## format, lint, types, floors, sizes, generated pages
 	$(BIN)/ruff format --check
