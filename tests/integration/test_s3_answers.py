@@ -1,6 +1,5 @@
 """What the S3 store makes of every answer to a GET: the documented ones, broken ones, and none at all."""
 
-import socket
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -25,6 +24,7 @@ from s3_to_milvus.errors import (
 from s3_to_milvus.ports import UNCHANGED
 from s3_to_milvus.testing.contracts.object_store import opened
 from tests.support.patience import HANGS_S
+from tests.support.ports import free_port
 from tests.support.s3_server import NO_HEADERS, Answer, Server, error, make, page, serving
 
 REF = ObjectRef("bucket", "한글/a+b.txt")
@@ -188,9 +188,7 @@ def test_answers_without_a_version_are_refused(server: Server, store: S3Store) -
 
 
 def test_no_server_at_all() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    store = make(f"http://127.0.0.1:{port}")
+    store = make(f"http://127.0.0.1:{free_port()}")
     for call in (lambda: store.get(REF), lambda: list(store.list("bucket")), lambda: store.check("bucket")):
         with pytest.raises(Unavailable):
             call()

@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.application import until
 from tests.support.patience import SOON_S
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 HITS = "/api/v1/search"
@@ -73,13 +74,6 @@ def home(tmp_path: Path) -> Iterator[Home]:
         process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 def _ask(url: str, body: Any = None, token: str = "") -> Any:
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -110,7 +104,7 @@ def _stop_s(process: subprocess.Popen[bytes], how: signal.Signals) -> float:
 
 def test_uvicorn_alone_runs_the_whole_service(home: Home) -> None:
     (home.documents / "인사" / "휴가.txt").write_text("연차휴가는 해마다 열다섯 날이다.", encoding="utf-8")
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     process = home.start("uvicorn", "main:app", "--host", "0.0.0.0", "--port", str(port))
     until(_is_answered(url))
@@ -134,7 +128,7 @@ def test_uvicorn_alone_runs_the_whole_service(home: Home) -> None:
     assert json.loads(found.stdout)["hits"][0]["key"] == "인사/휴가.txt"
 
     # A second process on the same data says so, and stops.
-    second = home.start("uvicorn", "main:app", "--port", str(_free_port()))
+    second = home.start("uvicorn", "main:app", "--port", str(free_port()))
     assert second.wait(timeout=SOON_S) != 0
     assert f"process {process.pid} holds it and serves {url}" in home.said()
     assert "Traceback" not in home.said()
@@ -145,7 +139,7 @@ def test_uvicorn_alone_runs_the_whole_service(home: Home) -> None:
 
 def test_behind_a_proxy_under_a_prefix_everything_works(home: Home) -> None:
     (home.documents / "인사" / "휴가.txt").write_text("연차휴가는 해마다 열다섯 날이다.", encoding="utf-8")
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"  # as the proxy asks: it cuts the prefix off
     home.start("uvicorn", "main:app", "--port", str(port), "--root-path", "/s3_to_milvus")
     until(_is_answered(url))

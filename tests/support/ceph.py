@@ -6,7 +6,6 @@ in the folder, nothing needs root, and all three are killed at the end. The gate
 
 import contextlib
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -21,8 +20,9 @@ from textwrap import dedent
 import pytest
 
 from tests.support.certificates import self_signed
+from tests.support.ports import free_port
 
-__all__ = ["Ceph", "free_port", "running_ceph", "why_not"]
+__all__ = ["Ceph", "running_ceph", "why_not"]
 
 _PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 _INSTALL = "apt-get install --no-install-recommends radosgw ceph-mon ceph-osd"
@@ -161,13 +161,6 @@ class _Cluster:
 
     def _last_words(self, program: str) -> str:
         return (self._folder / f"{program}.out").read_text(encoding="utf-8", errors="replace")[-2_000:]
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(url: str, trusted: ssl.SSLContext | None = None) -> bool:

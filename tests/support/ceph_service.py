@@ -15,7 +15,8 @@ import boto3
 from botocore.config import Config
 
 from tests.support.application import until
-from tests.support.ceph import Ceph, free_port
+from tests.support.ceph import Ceph
+from tests.support.ports import free_port
 
 __all__ = ["CephService", "ceph_client"]
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack, closing
@@ -20,6 +19,7 @@ from tests.support import openai_server as openai
 from tests.support import upstage_server as upstage
 from tests.support.application import until
 from tests.support.ministack import running_ministack
+from tests.support.ports import free_port
 
 __all__ = ["BUCKET", "ROOT", "Company"]
 
@@ -43,9 +43,7 @@ class Company:
         self.notion = stack.enter_context(notion.notion_server())
         self.s3 = self.client("s3")
         self.s3.create_bucket(Bucket=BUCKET)
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.headers: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None

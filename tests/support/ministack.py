@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support.ports import free_port
 
 __all__ = ["Ministack", "running_ministack"]
 
@@ -41,7 +42,7 @@ def running_ministack(folder: Path) -> Iterator[Ministack]:
     Where it can't be installed the test is skipped with the reason; in CI it fails.
     """
     program = _installed()
-    port = _free_port()
+    port = free_port()
     with (
         (folder / "ministack.log").open("wb") as log,
         subprocess.Popen([str(program)], stdout=log, stderr=log, env=_environment(folder, port), cwd=folder) as process,
@@ -53,7 +54,7 @@ def running_ministack(folder: Path) -> Iterator[Ministack]:
         finally:
             process.terminate()
             try:
-                process.wait(5)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -82,12 +83,6 @@ def _give_up(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The Lambda that hands notifications over: what it sends, what it reports as failed, what it never says."""
 
 import json
-import socket
 import ssl
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from tests.support.forwarding import (
     zipped_function,
 )
 from tests.support.patience import HANGS_S, SOON_S
+from tests.support.ports import free_port
 
 SECRET = "하나의 secret " + "x" * 80
 BODIES = [
@@ -140,9 +140,7 @@ def test_a_service_that_is_slow_or_away_is_a_failure(
         handled({"Records": [record("a.txt")]})
     assert time.monotonic() - began < SOON_S
     service.delay_s = 0
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    monkeypatch.setenv("S2M_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("S2M_URL", f"http://127.0.0.1:{free_port()}")
     assert failed(sqs_batch("{}", "{}")) == ["m0", "m1"]
 
 
