@@ -353,7 +353,7 @@ def test_entities_are_not_followed() -> None:
         text = ""
     assert len(text) < 1_000
     assert "root" not in text
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 60
 
 
 _CELL = (
@@ -377,7 +377,7 @@ def test_depth_is_no_matter(opened: str, closed: str) -> None:
     count = 100_000
     body = f"<office:text>{opened * count}<text:p>deep</text:p>{closed * count}</office:text>"
     assert "deep" in text_of(list(_read(_file(_ODT, body)).blocks))
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 120
 
 
 def test_a_bomb_is_refused_by_what_it_declares() -> None:

@@ -191,4 +191,4 @@ def test_a_cell_of_any_length_fits_into_blocks() -> None:
 def test_depth_is_no_matter(data: bytes) -> None:
     began = time.process_time()
     _blocks(b"{\\rtf1 " + data)
-    assert time.process_time() - began < 20
+    assert time.process_time() - began < 120

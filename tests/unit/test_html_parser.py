@@ -100,7 +100,7 @@ def test_no_depth_is_too_deep(depth: int) -> None:
     page = "<p>before" + "<div>" * depth + "깊은 글" + "</div>" * depth + "<p>after"
     began = time.process_time()
     assert text_of(list(_parse(page).blocks)) == "before 깊은 글 after"
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 60
 
 
 @pytest.mark.parametrize("tag", ["b", "table", "li", "table><tr><td", "svg", "script"])
