@@ -17,8 +17,8 @@ _FOREIGN = (
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """For ``-n auto``. Many tests wait most of their time, for processes and for time limits."""
-    return min(16, 2 * (os.cpu_count() or 1))
+    """For ``-n auto``: tests wait most of their time, for processes and limits; a worker grows to a gigabyte or more."""
+    return min(6, 2 * (os.cpu_count() or 1))
 
 
 @pytest.fixture(autouse=True)
