@@ -17,7 +17,7 @@ _FOREIGN = (
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """For ``-n auto``: tests wait most of their time, for processes and limits; a worker grows to a gigabyte or more."""
+    """For ``-n auto``: tests wait most of their time, for processes and limits; a worker grows to a gigabyte."""
     return min(6, 2 * (os.cpu_count() or 1))
 
 
