@@ -114,7 +114,7 @@ def test_a_message_that_is_not_taken_comes_again(
     clients: Clients, template: str, service: ReceivingService, secret_arn: str
 ) -> None:
     """The same stack, with less patience: a second try after seconds, and then the queue of dead letters."""
-    hasty = template.replace("VisibilityTimeout: 190", "VisibilityTimeout: 2")
+    hasty = template.replace("VisibilityTimeout: 190", "VisibilityTimeout: 6")
     hasty = hasty.replace("maxReceiveCount: 100", "maxReceiveCount: 2").replace("InSeconds: 5", "InSeconds: 0")
     assert hasty.count("maxReceiveCount: 2") == 1
     stack = deployed(clients, hasty, "hasty", BucketName="any", ServiceUrl=service.url, SecretArn=secret_arn)

@@ -20,7 +20,7 @@ from s3_to_milvus.domain.records import ObjectState, Suspicion
 from s3_to_milvus.settings import load
 from tests.support.application import until
 from tests.support.line import Line
-from tests.support.patience import SOON_S
+from tests.support.patience import LEASE_S, SOON_S
 
 ROOT = Path(__file__).resolve().parents[2]
 STOPPED_S = 30.0
@@ -31,7 +31,11 @@ def _build(folder: Path, parsers: Sequence[str] = ("text",)) -> Application:
     docs = folder / "문서"
     docs.mkdir(exist_ok=True)
     values = {"data_dir": folder / "data", "source": (str(docs),), "embedder.kind": "hash", "log.level": "error"}
-    settings = load({**values, "parser.kind": tuple(parsers), "engine.recheck_s": 0.1}, environ={}, folder=folder)
+    settings = load(
+        {**values, "parser.kind": tuple(parsers), "engine.recheck_s": 0.1, "engine.lease_s": LEASE_S},
+        environ={},
+        folder=folder,
+    )
     configure_logging(settings.log)
     return build(settings)
 
@@ -167,7 +171,7 @@ def test_it_stops_within_seconds_while_a_parser_hangs(tmp_path: Path, monkeypatc
     (docs / "good.txt").write_text("느티나무", encoding="utf-8")
     line = Line(application)
     until(lambda: line.shown() == {"good.txt": ["느티나무"]})
-    assert line.mirror.status().counts.running == 1
+    until(lambda: line.mirror.status().counts.running == 1)
     until(lambda: bool(_parsing_children()))
     children = _parsing_children()
     started = time.monotonic()
@@ -211,6 +215,7 @@ class Served:
             "S2M_EMBEDDER__KIND": "hash",
             "S2M_PARSER__KIND": "text,slow",
             "S2M_ENGINE__CLAIM_BATCH": "8",
+            "S2M_ENGINE__LEASE_S": str(LEASE_S),
         }
 
     def start(self) -> "subprocess.Popen[str]":

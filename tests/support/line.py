@@ -12,6 +12,7 @@ from s3_to_milvus.engine.search import Found
 from s3_to_milvus.engine.tally import SyncReport
 from s3_to_milvus.ports import SourceEntry
 from s3_to_milvus.settings import load
+from tests.support.patience import LEASE_S
 
 __all__ = ["Line", "line_over"]
 
@@ -65,7 +66,7 @@ class Line:
 def line_over(folder: Path, sources: Sequence[str | Path], **settings: Any) -> Iterator[Line]:
     """Build, run the workers (no watcher, no scans), stop. ``settings`` by dotted name, ``__`` for the dot."""
     named = {name.replace("__", "."): value for name, value in settings.items()}
-    values = {"data_dir": folder, "embedder.kind": "hash", "log.level": "error", **named}
+    values = {"data_dir": folder, "embedder.kind": "hash", "log.level": "error", "engine.lease_s": LEASE_S, **named}
     made = load(values, environ={}, folder=folder.parent)
     configure_logging(made.log)
     application = build(made, [os.fspath(source) for source in sources])

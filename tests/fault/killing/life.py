@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from s3_to_milvus.adapters.vector_stores.milvus import compaction, lite
+from s3_to_milvus.adapters.vector_stores.milvus import compaction, connection, lite
 from s3_to_milvus.bootstrap import Application, build, configure_logging
 from s3_to_milvus.domain.records import ObjectState
 from s3_to_milvus.settings import Settings, load
@@ -51,6 +51,7 @@ def live_and_die(settings: Settings, point: str, nth: int, tell: Tell, *, is_for
     set_trap(trap, is_forgetful=is_forgetful)
     _flush_eagerly()
     configure_logging(settings.log)
+    vars(connection).update(_LITE_TIMEOUT_S=1e6)  # gRPC measures it by the wall clock, which may leap
     application = build(settings)
     tell({"shown": _shown(application)})
     if "tend" in point or any(word in point for word in ("manifest", "flush", "swap")):
@@ -63,6 +64,7 @@ def live_and_die(settings: Settings, point: str, nth: int, tell: Tell, *, is_for
 def finish(settings: Settings, tell: Tell) -> None:
     """Live undisturbed until nothing is left to do, compare everything, stop, and read the rows past our own code."""
     configure_logging(settings.log)
+    vars(connection).update(_LITE_TIMEOUT_S=1e6)  # gRPC measures it by the wall clock, which may leap
     application = build(settings)
     tell({"shown": _shown(application)})
     application.start()

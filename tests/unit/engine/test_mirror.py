@@ -22,7 +22,7 @@ from s3_to_milvus.errors import RemovalGuard, Unauthorized, Unavailable, Unreada
 from s3_to_milvus.ports import SourceEntry, spend
 from s3_to_milvus.testing.fakes.parser import FAIL_TRANSIENT, FakeParser
 from tests.support.application import until
-from tests.support.patience import HANGS_S, SOON_S
+from tests.support.patience import HANGS_S, LEASE_S, SOON_S
 from tests.unit.engine.house import BUCKET, House
 
 SOURCE = SourceEntry(BUCKET, f"s3://{BUCKET}/")
@@ -33,7 +33,7 @@ class Running:
     """A mirror whose threads run over a house in real time."""
 
     def __init__(self, scratch: Path, **config: Any) -> None:
-        made = EngineConfig(**{"workers": 2, "retry": QUICK, "stop_s": 1.0, **config})
+        made = EngineConfig(**{"workers": 2, "retry": QUICK, "stop_s": 1.0, "lease_s": LEASE_S, **config})
         self.parser = Gated()
         self.house = House(scratch, config=made, clock=SystemClock(), parsers=[self.parser])
         self.mirror = Mirror(self.house.parts)
