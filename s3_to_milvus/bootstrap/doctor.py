@@ -8,6 +8,7 @@ from functools import partial
 
 from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.chosen import Chosen
+from s3_to_milvus.bootstrap.data_folder import keep_private
 from s3_to_milvus.bootstrap.datalock import owner_of
 from s3_to_milvus.bootstrap.sources import ANY_BUCKET, Address, entry_for, parse_address
 from s3_to_milvus.errors import S3ToMilvusError, UnsupportedFormat
@@ -49,7 +50,7 @@ def _look(settings: Settings, chosen: Chosen) -> Iterator[Finding]:
         where = f" at {owner.url}" if owner.url else ""
         yield Finding("data folder", is_ok=True, message=f"in use by process {owner.pid}{where}")
     else:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        keep_private(settings.data_dir)
         yield _try("vector store", lambda: _vectors(chosen))
         yield _try("ledger", lambda: _ledger(chosen))
     yield _try("embedder", lambda: chosen.embedder().check())
