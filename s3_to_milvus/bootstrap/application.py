@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s3_to_milvus.bootstrap.chosen import Chosen, engine_config
+from s3_to_milvus.bootstrap.data_folder import tighten
 from s3_to_milvus.bootstrap.datalock import DataLock
 from s3_to_milvus.bootstrap.events import confirm_subscription, decode_each, sns_messages
 from s3_to_milvus.bootstrap.named_buckets import NamedBuckets
@@ -38,6 +39,7 @@ def build(settings: Settings, sources: Sequence[str] | None = None) -> "Applicat
     """
     lock = DataLock(settings.data_dir)
     try:
+        tighten(settings.data_dir)
         finish_restore(settings.data_dir)
         return Application(settings, lock, settings.source if sources is None else sources)
     except BaseException:

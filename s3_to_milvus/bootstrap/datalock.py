@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from s3_to_milvus.bootstrap.data_folder import keep_private
 from s3_to_milvus.errors import ConfigError, DataInUse
 
 __all__ = ["DataLock", "Owner", "owner_of"]
@@ -24,14 +25,18 @@ class Owner:
 
 
 def owner_of(data_dir: Path) -> Owner | None:
-    """Who holds this data folder now; None: nobody."""
+    """Who holds this data folder now; None: nobody. Raises `ConfigError` where it is another user's."""
     path = data_dir / _NAME
-    if not path.exists():
-        return None
-    with path.open("r+", encoding="utf-8") as file:
-        if _try_lock(file):
+    try:
+        if not path.exists():
             return None
-        return _read(file)
+        with path.open("r+", encoding="utf-8") as file:
+            return None if _try_lock(file) else _read(file)
+    except PermissionError as error:
+        raise ConfigError(
+            f"The data folder {data_dir} is another user's.",
+            hint="Run the command as that user (sudo -u NAME …), or choose another folder with S2M_DATA_DIR.",
+        ) from error
 
 
 class DataLock:
@@ -40,7 +45,7 @@ class DataLock:
     def __init__(self, data_dir: Path) -> None:
         """Raises `DataInUse` when another process holds it, `ConfigError` when the folder can't be used."""
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            keep_private(data_dir)
             self._file: IO[str] = (data_dir / _NAME).open("a+", encoding="utf-8")
         except OSError as error:
             raise ConfigError(

@@ -8,6 +8,7 @@ from functools import partial
 
 from s3_to_milvus import registry
 from s3_to_milvus.bootstrap.chosen import Chosen
+from s3_to_milvus.bootstrap.data_folder import keep_private
 from s3_to_milvus.bootstrap.datalock import DataLock, owner_of
 from s3_to_milvus.bootstrap.restoring import finish_restore
 from s3_to_milvus.bootstrap.sources import ANY_BUCKET, Address, entry_for, parse_address
@@ -51,7 +52,7 @@ def _look(settings: Settings, chosen: Chosen) -> Iterator[Finding]:
         where = f" at {owner.url}" if owner.url else ""
         yield Finding("data folder", is_ok=True, message=f"in use by process {owner.pid}{where}")
     else:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        keep_private(settings.data_dir)
         yield from _finish_restore(settings)
         yield _try("vector store", lambda: _vectors(chosen))
         yield _try("ledger", lambda: _ledger(chosen))

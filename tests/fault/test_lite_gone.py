@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, lite
+from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, pending
 from s3_to_milvus.errors import S3ToMilvusError
 from s3_to_milvus.testing.contracts.vector_tools import make_row, rows_of
 from tests.support.lite_data import (
@@ -161,7 +161,7 @@ def test_what_lies_in_the_way_is_said_until_it_is_gone(path: Path) -> None:
 
 def test_housekeeping_writes_nothing_where_files_are_gone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left of a collection would pass for a whole one."""
-    monkeypatch.setattr(lite, "_FLUSH_ROWS", 1)
+    monkeypatch.setattr(pending, "_FLUSH_ROWS", 1)
     made(path)
     with opened(path) as store:
         for spec in BOTH:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from s3_to_milvus.adapters.vector_stores.milvus import compaction, lite, logs, tuning
+from s3_to_milvus.adapters.vector_stores.milvus import compaction, lite, logs, pending, tuning
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.testing.contracts.vector_tools import DIM, make_row, rows_of
 from tests.support.lite_data import opened
@@ -143,7 +143,7 @@ class Walk:
 
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite, "_FLUSH_ROWS", 20)
+    monkeypatch.setattr(pending, "_FLUSH_ROWS", 20)
     monkeypatch.setattr(compaction, "_IDLE_TOMBSTONES", 10)
 
 

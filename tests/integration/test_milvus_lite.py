@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, compaction, lite
+from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, compaction, pending
 from s3_to_milvus.domain.rows import CollectionSpec
 from s3_to_milvus.errors import ConfigError, DataInUse, S3ToMilvusError, SchemaMismatch, Unavailable
 from s3_to_milvus.testing.contracts.vector_store import DIM, all_rows, make_row, make_vector, rows_of
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _eager_flush(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite, "_FLUSH_ROWS", 10)
+    monkeypatch.setattr(pending, "_FLUSH_ROWS", 10)
     monkeypatch.setattr(compaction, "_IDLE_TOMBSTONES", 20)
 
 

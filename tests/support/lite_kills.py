@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, compaction, lite
+from s3_to_milvus.adapters.vector_stores.milvus import MilvusVectorStore, compaction, pending
 from s3_to_milvus.adapters.vector_stores.milvus.embedded import Embedded
 from s3_to_milvus.domain.objects import object_id_of
 from s3_to_milvus.domain.rows import CollectionSpec
@@ -117,8 +117,8 @@ class Worker:
 
 def eager() -> None:
     """Flush and compact all the time."""
-    lite._FLUSH_ROWS = 40
-    lite._FLUSH_ROWS_SEARCHED = 40
+    pending._FLUSH_ROWS = 40
+    pending._FLUSH_ROWS_SEARCHED = 40
     compaction._IDLE_TOMBSTONES = 30
 
 

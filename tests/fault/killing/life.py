@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from s3_to_milvus.adapters.vector_stores.milvus import compaction, connection, lite
+from s3_to_milvus.adapters.vector_stores.milvus import compaction, connection, pending
 from s3_to_milvus.bootstrap import Application, build, configure_logging
 from s3_to_milvus.domain.records import ObjectState
 from s3_to_milvus.settings import Settings, load
@@ -91,7 +91,7 @@ def finish(settings: Settings, tell: Tell) -> None:
 
 
 def _flush_eagerly() -> None:
-    vars(lite).update(_FLUSH_ROWS=25, _FLUSH_ROWS_SEARCHED=25)
+    vars(pending).update(_FLUSH_ROWS=25, _FLUSH_ROWS_SEARCHED=25)
     vars(compaction).update(_IDLE_TOMBSTONES=15, _BUSY_TOMBSTONES=15)
 
 
