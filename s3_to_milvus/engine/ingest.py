@@ -16,6 +16,7 @@ from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.engine.readers import Readers
 from s3_to_milvus.engine.reading import Reading
 from s3_to_milvus.engine.reuse import Reuse
+from s3_to_milvus.engine.suspects import is_deadly
 from s3_to_milvus.errors import Unavailable
 from s3_to_milvus.ports import Content
 
@@ -94,7 +95,7 @@ class Ingest:
 
     def _parse(self, draft: Draft, readers: Readers, got: Download) -> Reading:
         with stage("parse", draft.clock):
-            source = replace(got.as_input(draft.claim.ref.file_name), must_isolate=draft.claim.deaths > 0)
+            source = replace(got.as_input(draft.claim.ref.file_name), must_isolate=is_deadly(draft.claim))
             reading = Reading(self._parts, readers, source, draft.meter)
         draft.language = reading.document.language
         return reading

@@ -9,10 +9,15 @@ from s3_to_milvus.domain.retrying import RetryPolicy
 from s3_to_milvus.errors import Interrupted
 from s3_to_milvus.ports import Clock
 
-__all__ = ["Suspects", "Wait"]
+__all__ = ["Suspects", "Wait", "is_deadly"]
 
 _INNOCENT_DEATHS = 1
 """So many deaths say nothing: whoever was claimed when the service was killed has one."""
+
+
+def is_deadly(claim: Claim) -> bool:
+    """True where the service died again and again while it worked on this object: it may be the reason."""
+    return claim.deaths > _INNOCENT_DEATHS
 
 
 class Wait(NamedTuple):
@@ -41,7 +46,7 @@ class Suspects:
 
     def wait_of(self, claim: Claim) -> Wait | None:
         """How long the object of this claim waits; None: it is read now, and no other suspect is until `release`."""
-        if claim.deaths <= _INNOCENT_DEATHS:
+        if not is_deadly(claim):
             return None
         now, policy = self._clock.now(), self._policy
         # Processes that never live that long (a command, a service that is deployed all the time) read it some day.

@@ -22,8 +22,8 @@ class ParserInput:
 
     ``media_type`` was detected by content. ``file_name`` is for titles only, never opened. ``passwords`` are tried
     in this order where the file asks for one. ``pages`` (from 1): read just these pages, as pictures; None: the file
-    as it is. ``limits``: what the document may hold. ``must_isolate``: the service died while this file was in work, so
-    nobody decodes it in the service's own process.
+    as it is. ``limits``: what the document may hold. ``must_isolate``: the service died repeatedly while this file was
+    in work, so nobody decodes it in the service's own process.
     """
 
     media_type: str
