@@ -27,7 +27,7 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 """What making facts of a row raises where its bytes are not those that were written."""
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_INTERRUPT")
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
-_DAMAGED_WORDS = ("Could not decode to UTF-8", "malformed database schema")  # errors without a name
+_NO_TEXT, _NO_SCHEMA = "Could not decode to UTF-8", "malformed database schema"  # errors without a name
 _REFUSED = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
 # What a disk without space, over its quota or remounted read-only makes of a write.
 _UNWRITABLE = frozenset(
@@ -47,7 +47,9 @@ def translated(
         return DiskFull(f"The disk of the ledger{where} is full or can't be written: {error}.")
     if name.startswith(_LOCKED):
         return Unavailable(f"Another process holds the ledger: {error}.")
-    if _is_damage(error, name):
+    if isinstance(error, UnicodeDecodeError) or _NO_TEXT in str(error):
+        return damaged("a text in it can't be decoded", file)  # Python can't even decode messages that quote it
+    if name.startswith(_DAMAGED) or _NO_SCHEMA in str(error):
         return damaged(str(error), file)
     if name.startswith("SQLITE_CANTOPEN") and _can_open_nothing():
         return TooManyOpenFiles(f"The ledger can't be opened: {error}, as nothing can: too many files are open.")
@@ -78,13 +80,6 @@ def checks_rows(function: Callable[P, T]) -> Callable[P, T]:
             raise damaged(f"a row can't be read ({exc})") from exc
 
     return checked
-
-
-def _is_damage(error: sqlite3.Error | UnicodeDecodeError, name: str) -> bool:
-    """Also where Python can't decode SQLite's own message, since that quotes what it found."""
-    if isinstance(error, UnicodeDecodeError) or name.startswith(_DAMAGED):
-        return True
-    return any(words in str(error) for words in _DAMAGED_WORDS)
 
 
 def _can_open_nothing() -> bool:
