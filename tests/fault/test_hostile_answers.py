@@ -15,6 +15,7 @@ from s3_to_milvus.adapters.parsers.isolated.wire import (
     END,
     INLINE_BYTES,
     PIECE,
+    PIECE_BYTES,
     Ending,
     encode_attachment,
     encode_blocks,
@@ -177,6 +178,8 @@ _HEAD = (ATTACHMENT, b'["a.txt",null]')
     "frames",
     [
         [(PIECE, b"x")],
+        [_HEAD, (PIECE, b"")],
+        [_HEAD, (PIECE, b"x"), (PIECE, b"y")],
         [_HEAD, (BLOCKS, _line(_GOOD))],
         [(b"X", b"")],
         [(b"J", b"")],
@@ -199,13 +202,13 @@ def test_attachments_keep_to_the_limits_of_the_document(tmp_path: Path) -> None:
     with pytest.raises(DocumentTooLarge, match="holds 4 parts"):
         _received(tmp_path, *[_HEAD] * 4, _end())
     with pytest.raises(DocumentTooLarge, match="would unpack to"):
-        _received(tmp_path, _HEAD, *[(PIECE, b"x" * 1_000_000)] * 6, _end())
+        _received(tmp_path, _HEAD, *[(PIECE, b"x" * PIECE_BYTES)] * 20, _end())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sizes_of_attachments_are_counted_not_told(tmp_path: Path) -> None:
     large = random.Random(7).randbytes(2_500_000)
-    pieces = [(PIECE, large[start : start + 400_000]) for start in range(0, len(large), 400_000)]
+    pieces = [(PIECE, large[start : start + PIECE_BYTES]) for start in range(0, len(large), PIECE_BYTES)]
     document = _received(tmp_path, _HEAD, (ATTACHMENT, b'["b",null]'), *pieces, (ATTACHMENT, b'["c",null]'), _end())
     for _ in range(2):
         found = [

@@ -23,7 +23,10 @@ _as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become an
 @pytest.fixture(autouse=True)
 def _careless_shell() -> Iterator[None]:
     mask = os.umask(0o000)
+    logging = structlog.get_config()
+    structlog.reset_defaults()
     yield
+    structlog.configure(**logging)
     os.umask(mask)
 
 

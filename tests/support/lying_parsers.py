@@ -142,8 +142,14 @@ def _ahead(_: str) -> str:
 
 def _fatal(_: str) -> str:
     """Claims what would stop the whole service."""
-    ending: dict[str, Any] = {"media_type": "", "title": "", "language": "", "page_count": None}
-    ending |= {"warnings": [], "unread_pages": []}
+    ending: dict[str, Any] = {
+        "media_type": "",
+        "title": "",
+        "language": "",
+        "page_count": None,
+        "warnings": [],
+        "unread_pages": [],
+    }
     ending |= {"error": ["quota_exhausted", "pay", "now"], "traceback": ""}
     _write(_frame(b"E", json.dumps(ending).encode()))
     time.sleep(60)
@@ -171,11 +177,12 @@ def _call(x86_64: int, arm64: int, *arguments: Any) -> int:
     return result
 
 
-def _probes(service: int, given: str) -> dict[str, Callable[[], Any]]:
-    """Doors. ``service``: the process that must come to no harm; ``given``: a folder of the service."""
-    room, name = ctypes.create_string_buffer(256), os.uname().nodename.encode()
-    one = ctypes.create_string_buffer(struct.pack("QQ", 1, 1))
-    me, code = os.getpid(), __file__
+def _on_other_processes(service: int) -> dict[str, Callable[[], Any]]:
+    """Limits, priorities, signals, memory of other processes."""
+    room, one = ctypes.create_string_buffer(256), ctypes.create_string_buffer(struct.pack("QQ", 1, 1))
+    name = os.uname().nodename.encode()
+    me = os.getpid()
+    code = __file__
     return {
         "prlimit64, to read": lambda: _call(302, 261, service, 7, None, room),
         "prlimit64, to kill": lambda: _call(302, 261, service, 0, one, None),
@@ -209,6 +216,13 @@ def _probes(service: int, given: str) -> dict[str, Callable[[], Any]]:
         "move_pages": lambda: _call(279, 239, service, 0, None, None, None, 0),
         "process_madvise": lambda: _call(440, 440, 0, None, 0, 0, 0),
         "get_robust_list": lambda: _call(274, 100, service, room, room),
+    }
+
+
+def _on_the_kernel() -> dict[str, Callable[[], Any]]:
+    """What would outlive this process, or is the whole machine's."""
+    room = ctypes.create_string_buffer(256)
+    return {
         "io_uring_setup": lambda: _call(425, 425, 1, room),
         "io_setup": lambda: _call(206, 0, 1, room),
         "memfd_create": lambda: os.memfd_create("x"),
@@ -232,6 +246,12 @@ def _probes(service: int, given: str) -> dict[str, Callable[[], Any]]:
         "clock_adjtime": lambda: _call(305, 266, 99, room),
         "settimeofday": lambda: _call(164, 170, None, None),
         "adjtimex": lambda: _call(159, 171, None),
+    }
+
+
+def _on_the_machine() -> dict[str, Callable[[], Any]]:
+    """Programs, mounts, clocks, modules, the network."""
+    return {
         "bpf": lambda: _call(321, 280, 99, None, 0),
         "perf_event_open": lambda: _call(298, 241, None, 0, 0, 0, 0),
         "userfaultfd": lambda: _call(323, 282, 0),
@@ -257,11 +277,18 @@ def _probes(service: int, given: str) -> dict[str, Callable[[], Any]]:
         "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
         "unix": lambda: socket.socket(socket.AF_UNIX),
         "netlink": lambda: socket.socket(16, 3, 0),
+    }
+
+
+def _on_files(service: int, given: str) -> dict[str, Callable[[], Any]]:
+    """Files and folders. ``given``: one of the service."""
+    code = __file__
+    return {
         "its limit of memory": lambda: resource.setrlimit(resource.RLIMIT_AS, (-1, -1)),
         "its limit of files": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1)),
         "read passwd": lambda: Path("/etc/passwd").read_bytes(),
-        "list the root": lambda: os.listdir("/"),  # noqa: PTH208
-        "list what is given": lambda: os.listdir(given),  # noqa: PTH208
+        "list the root": lambda: os.listdir("/"),  # noqa: PTH208,
+        "list what is given": lambda: os.listdir(given),  # noqa: PTH208,
         "read another process": lambda: Path(f"/proc/{service}/environ").read_bytes(),
         "read itself": lambda: Path("/proc/self/environ").read_bytes(),
         "memory of another": lambda: Path(f"/proc/{service}/mem").open("rb"),
@@ -278,8 +305,15 @@ def _probes(service: int, given: str) -> dict[str, Callable[[], Any]]:
         "make a link": lambda: Path(given, "x").symlink_to("/etc"),
         "make a hard link": lambda: Path(given, "x").hardlink_to(code),
         "change the folder": lambda: os.chdir("/"),
-        "does a file exist": lambda: os.stat("/etc/shadow").st_size,  # noqa: PTH116
-        "where a link leads": lambda: os.readlink("/proc/self/exe"),  # noqa: PTH115
+        "does a file exist": lambda: os.stat("/etc/shadow").st_size,  # noqa: PTH116,
+        "where a link leads": lambda: os.readlink("/proc/self/exe"),  # noqa: PTH115,
+    }
+
+
+def _on_itself() -> dict[str, Callable[[], Any]]:
+    """What stays open."""
+    me = os.getpid()
+    return {
         "its own limits": lambda: resource.getrlimit(resource.RLIMIT_AS),
         "its own processors": lambda: os.sched_setaffinity(0, os.sched_getaffinity(0)),
         "signal to itself": lambda: _call(234, 131, me, me, 0),
@@ -289,7 +323,9 @@ def _probes(service: int, given: str) -> dict[str, Callable[[], Any]]:
 
 def _probe(rest: str) -> str:
     service, _, given = rest.partition(" ")
-    return json.dumps({name: _tried(door) for name, door in _probes(int(service), given).items()})
+    doors = _on_other_processes(int(service)) | _on_the_kernel() | _on_the_machine()
+    doors |= _on_files(int(service), given) | _on_itself()
+    return json.dumps({name: _tried(door) for name, door in doors.items()})
 
 
 def _tried(door: Callable[[], Any]) -> str:

@@ -18,6 +18,7 @@ from s3_to_milvus.adapters.parsers.isolated.wire import (
     MAX_FRAME_BYTES,
     MAX_LINE_BLOCKS,
     PIECE,
+    PIECE_BYTES,
     READY,
     Ending,
     Job,
@@ -38,7 +39,6 @@ __all__ = ["serve"]
 
 _BATCH_CHARS = 65_536
 _MOST_CHARS = 131_072
-_PIECE_BYTES = 262_144
 _HELD_BYTES = 32_768
 # What the service would refuse as too long to be true.
 _TITLE_CHARS, _WARNING_CHARS, _MOST_WARNINGS, _NAME_CHARS, _LANGUAGE_CHARS = 2_000, 2_000, 1_000, 2_000, 100
@@ -148,8 +148,8 @@ def _send_attachments(attachments: Iterable[Attachment], out: "_Answers", limits
         total += len(data)
         limits.check_container(total, count)
         out.send(ATTACHMENT, encode_attachment(replace(each, name=each.name[:_NAME_CHARS])))
-        for start in range(0, len(data), _PIECE_BYTES):
-            out.send(PIECE, data[start : start + _PIECE_BYTES])
+        for start in range(0, len(data), PIECE_BYTES):
+            out.send(PIECE, data[start : start + PIECE_BYTES])
 
 
 class _Answers:

@@ -79,14 +79,18 @@ class _Server:
             return False
         jobs, answers, report = descriptors
         server = os.getpid()
-        pid = os.fork()
-        if pid == 0:
+        try:
+            pid = os.fork()
+        except OSError:  # too many processes: the service sees its pipes closed
             os.close(report)
-            self._become_child(server, jobs, answers)
+        else:
+            if pid == 0:
+                os.close(report)
+                self._become_child(server, jobs, answers)
+            self._reports[pid] = report
+            self._tell(report, pid)
         os.close(jobs)
         os.close(answers)
-        self._reports[pid] = report
-        self._tell(report, pid)
         return True
 
     def _become_child(self, server: int, jobs: int, answers: int) -> None:

@@ -197,15 +197,17 @@ class ParsingPool:
                 if process.is_usable():
                     return process
                 process.close()
-            if self._server is None or not self._server.is_alive():
-                plan = Plan(list(self._preload), self._options.memory_mb, str(folder.given), self._targets)
-                self._close_server()
-                self._server = ForkServer(plan)
             try:
+                if self._server is None or not self._server.is_alive():
+                    plan = Plan(list(self._preload), self._options.memory_mb, str(folder.given), self._targets)
+                    self._close_server()
+                    self._server = ForkServer(plan)
                 return self._server.fork()
-            except OSError:
+            except ConnectionError:
                 self._close_server()
                 return None
+            except OSError as exc:
+                raise Unavailable(f"A parsing process can't be started: {exc.strerror}.") from exc
 
     def _give_back(self, process: ChildProcess) -> None:
         """It gets further jobs; after many of them a new one takes its place, which starts meanwhile."""

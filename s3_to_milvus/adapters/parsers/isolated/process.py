@@ -42,18 +42,22 @@ class ForkServer:
     """A process of its own that forks children; all of them end with it, and it ends with the service."""
 
     def __init__(self, plan: Plan) -> None:
-        """Start it; it imports what is to be imported while the first child is waited for."""
+        """Start it; it imports what is to be imported while the first child is waited for. Raises OSError."""
         self._control, theirs = socket.socketpair()
         path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 - "" is the working folder
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter
-                [sys.executable, "-c", _START, json.dumps(path), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=few_variables(os.environ, plan.given),
-            )
-        self._control.sendall(json.dumps(asdict(plan)).encode() + b"\n")
+        try:
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - this interpreter
+                    [sys.executable, "-c", _START, json.dumps(path), str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=few_variables(os.environ, plan.given),
+                )
+            self._control.sendall(json.dumps(asdict(plan)).encode() + b"\n")
+        except BaseException:
+            self._control.close()
+            raise
 
     def fork(self) -> "ChildProcess":
         """A new child; it is not ready yet. Raises OSError."""

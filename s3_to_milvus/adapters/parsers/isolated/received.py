@@ -17,7 +17,15 @@ from s3_to_milvus.adapters.parsers.isolated.answers import (
     error_of,
     untrue,
 )
-from s3_to_milvus.adapters.parsers.isolated.wire import ATTACHMENT, BLOCKS, END, INLINE_BYTES, PIECE, Ending
+from s3_to_milvus.adapters.parsers.isolated.wire import (
+    ATTACHMENT,
+    BLOCKS,
+    END,
+    INLINE_BYTES,
+    PIECE,
+    PIECE_BYTES,
+    Ending,
+)
 from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Attachment, Block, Document
 from s3_to_milvus.errors import DocumentTooLarge, PermanentError, S3ToMilvusError
@@ -70,6 +78,7 @@ class _Answer:
         self._attached: IO[bytes] | None = None
         self._attached_bytes = 0
         self._entries: list[_Entry] = []
+        self._is_more = False
 
     def add(self, kind: bytes, content: bytes) -> None:
         """One frame."""
@@ -78,7 +87,9 @@ class _Answer:
         elif kind == ATTACHMENT:
             self._limits_of_container(len(self._entries) + 1)
             self._entries.append(_Entry(*checked_attachment(content), self._attached_bytes))
-        elif kind == PIECE and self._entries:
+            self._is_more = True
+        elif kind == PIECE and self._is_more and content:
+            self._is_more = len(content) == PIECE_BYTES  # a shorter one is the last, so that pieces can be counted
             self._attached_bytes += len(content)
             self._limits_of_container(len(self._entries))
             if self._attached is None:

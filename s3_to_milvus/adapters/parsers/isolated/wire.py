@@ -26,6 +26,7 @@ __all__ = [
     "MAX_FRAME_BYTES",
     "MAX_LINE_BLOCKS",
     "PIECE",
+    "PIECE_BYTES",
     "READY",
     "STATUS",
     "Ending",
@@ -47,6 +48,9 @@ MAX_FRAME_BYTES = 4 << 20
 
 MAX_LINE_BLOCKS = 64
 """The most blocks in a line."""
+
+PIECE_BYTES = 262_144
+"""An attachment comes in pieces of this size; only the last one is smaller."""
 
 HEAD = struct.Struct("<cI")
 STATUS = "<i"
