@@ -27,7 +27,6 @@ from s3_to_milvus.adapters.parsers.isolated.wire import (
     encode_attachment,
     encode_blocks,
     encode_ending,
-    frame,
 )
 from s3_to_milvus.domain.document_limits import DocumentLimits
 from s3_to_milvus.domain.documents import Attachment, Block, Document
@@ -161,17 +160,25 @@ class _Answers:
 
     def send(self, kind: bytes, content: bytes) -> None:
         """Add a frame."""
-        self._held += frame(kind, content)
+        self._held += HEAD.pack(kind, len(content))
+        if len(content) > _HELD_BYTES:
+            self.flush()
+            self._write(content)
+            return
+        self._held += content
         if len(self._held) > _HELD_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Send what waits."""
-        with memoryview(bytes(self._held)) as left:
+        self._write(bytes(self._held))
+        self._held.clear()
+
+    def _write(self, data: bytes) -> None:
+        with memoryview(data) as left:
             sent = 0
             while sent < len(left):
                 sent += os.write(self._descriptor, left[sent:])
-        self._held.clear()
 
 
 def _batches(blocks: Iterable[Block], limits: DocumentLimits) -> Iterator[list[Block]]:

@@ -37,7 +37,6 @@ __all__ = [
     "encode_blocks",
     "encode_ending",
     "encode_job",
-    "frame",
 ]
 
 INLINE_BYTES = 32_768
@@ -96,11 +95,6 @@ class Ending:
     traceback: str = field(default="", repr=False)
 
 
-def frame(kind: bytes, content: bytes) -> bytes:
-    """A frame with this content."""
-    return HEAD.pack(kind, len(content)) + content
-
-
 def encode_job(job: Job) -> bytes:
     """A job as a frame; the data of a small file stand behind its JSON line."""
     source, data = job.source, b""
@@ -117,7 +111,8 @@ def encode_job(job: Job) -> bytes:
             "limits": asdict(source.limits),
         }
     line = _dump([job.target, job.options, job.cpu_s, described]).encode()
-    return frame(_JOB, line + b"\n" + data)
+    content = line + b"\n" + data
+    return HEAD.pack(_JOB, len(content)) + content
 
 
 def decode_job(content: bytes) -> Job:
