@@ -1,8 +1,10 @@
 """Fixtures every test gets: no settings of the machine leak into a test."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 _FOREIGN = (
     "UPSTAGE_API_KEY",
@@ -27,3 +29,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("S2M_") or name.upper() in _FOREIGN:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _clean_process() -> Iterator[None]:
+    """What building an application changes of the process, levels of the log and the mask of new files, ends with the
+    test."""
+    mask = os.umask(0o022)
+    yield
+    os.umask(mask)
+    structlog.reset_defaults()

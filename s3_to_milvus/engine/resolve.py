@@ -25,7 +25,7 @@ from s3_to_milvus.domain.records import (
 )
 from s3_to_milvus.domain.retrying import Bury, Hold, TryAgain, is_for_all, next_step
 from s3_to_milvus.domain.rows import IdRanges, RowSet
-from s3_to_milvus.domain.scarcity import without_blame
+from s3_to_milvus.domain.scarcity import as_retryable
 from s3_to_milvus.domain.usage import Usage
 from s3_to_milvus.engine.collections import Collections
 from s3_to_milvus.engine.draft import Draft
@@ -197,7 +197,7 @@ class Resolver:
     def _fail(
         self, each: _Pending, error: Exception, version: ObjectVersion, recipe: str, draft: Draft | None = None
     ) -> None:
-        claim, parts, error = each.claim, self._parts, without_blame(error)
+        claim, parts, error = each.claim, self._parts, as_retryable(error)
         failure = _failure_of(error)
         if isinstance(error, FatalError) and not is_for_all(error):  # it waits, and says what a person must do
             failure = replace(failure, message=error.told)

@@ -279,7 +279,6 @@ def test_runs_after_a_restored_ledger_are_never_those_that_were_given_before(
         assert line.records()["0.txt"].run > given
 
 
-@pytest.mark.xfail(strict=True, reason="needs marks and counts compared at start and by every scan")
 @pytest.mark.parametrize("store", [LEDGER, VECTORS])
 def test_one_store_that_is_older_than_the_other_heals_by_itself(
     docs: Path, data: Path, tmp_path: Path, store: str

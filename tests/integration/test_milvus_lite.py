@@ -260,7 +260,7 @@ def test_after_a_failed_write_the_log_is_begun_anew(path: Path, monkeypatch: pyt
         monkeypatch.setattr(wal, "write_insert", tear)
         with pytest.raises(S3ToMilvusError) as caught:
             store.insert(SPEC.name, [make_row("b")])
-        assert caught.value.code == "quota_exhausted"
+        assert caught.value.code == "disk_full"
         monkeypatch.setattr(wal, "write_insert", original)
         store.insert(SPEC.name, [make_row("c", 1, number) for number in range(5)])
         shutil.copytree(path, path.with_name("killed.db"), ignore=shutil.ignore_patterns("socket"))

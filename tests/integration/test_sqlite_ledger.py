@@ -167,6 +167,8 @@ def make_schema_3(path: Path) -> None:
         plain.execute("ALTER TABLE objects DROP COLUMN last_id")
         for column in ("last_id", "is_marked", "is_suspect"):
             plain.execute(f"ALTER TABLE collections DROP COLUMN {column}")
+        for column in ("is_begun", "not_before"):
+            plain.execute(f"ALTER TABLE work DROP COLUMN {column}")
         plain.execute("DELETE FROM migrations WHERE number > 3")
 
 
