@@ -11,7 +11,7 @@ from s3_to_milvus.adapters.ledger.sqlite import doors, queue, resolution, shelve
 from s3_to_milvus.adapters.ledger.sqlite.connections import ReadPool, open_reader, open_writer
 from s3_to_milvus.adapters.ledger.sqlite.failures import translated
 from s3_to_milvus.adapters.ledger.sqlite.health import FileHealth, examine
-from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate, number_runs_from_now
+from s3_to_milvus.adapters.ledger.sqlite.migrate import migrate
 from s3_to_milvus.adapters.ledger.sqlite.reading import Reading
 from s3_to_milvus.adapters.ledger.sqlite.snapshot import LedgerSnapshot
 from s3_to_milvus.adapters.ledger.sqlite.writer import Writer
@@ -60,7 +60,6 @@ class SqliteLedger:
                 if not is_large:
                     examine(connection, path)
                 migrate(connection)
-                number_runs_from_now(connection)
             except BaseException:
                 connection.close()
                 raise

@@ -7,12 +7,10 @@ from importlib import resources
 
 from s3_to_milvus.errors import ConfigError
 
-__all__ = ["migrate", "migrations", "number_runs_from_now"]
+__all__ = ["migrate", "migrations"]
 
 _NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 _TABLES = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-_RUNS_FROM_NOW = """UPDATE sqlite_sequence
-SET seq = max(seq, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000) WHERE name = 'runs'"""
 _RECORDED = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'"
 
 
@@ -48,12 +46,6 @@ def migrate(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def number_runs_from_now(connection: sqlite3.Connection) -> None:
-    """Runs begin above those of every earlier life of this ledger, as migration 3 says: also above those that it gave
-    after it was copied, where it is a backup that came back."""
-    connection.execute(_RUNS_FROM_NOW)
 
 
 def _version(connection: sqlite3.Connection) -> int:
