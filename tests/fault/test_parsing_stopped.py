@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from s3_to_milvus.adapters.parsers.isolated import ParsingPool
+from s3_to_milvus.adapters.parsers.isolated.process import ChildProcess, ForkServer
+from s3_to_milvus.errors import Unavailable
 from s3_to_milvus.ports import Parser, ParserInput
 
 TARGET = "tests.support.hostile_parsers:HostileParser"
@@ -62,8 +64,6 @@ def test_what_stops_a_whole_group_lets_documents_end(parser: Parser, number: sig
 
 
 def test_a_child_that_cannot_start_is_no_fault_of_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from s3_to_milvus.errors import Unavailable
-
     monkeypatch.setattr("sys.executable", str(tmp_path / "no-such-interpreter"))
     pool = ParsingPool(ParsingPool.Options(workers=1), tmp_path / "scratch")
     parser = pool.wrap(TARGET, {}, kind="hostile", fingerprint="1", media_types=frozenset({"text/plain"}))
@@ -72,3 +72,16 @@ def test_a_child_that_cannot_start_is_no_fault_of_the_document(tmp_path: Path, m
             _say(parser, "ok")
     finally:
         pool.close()
+
+
+def test_the_first_child_is_started_once(parser: Parser, monkeypatch: pytest.MonkeyPatch) -> None:
+    forked: list[ChildProcess] = []
+    fork = ForkServer.fork
+
+    def counted(server: ForkServer) -> ChildProcess:
+        forked.append(fork(server))
+        return forked[-1]
+
+    monkeypatch.setattr(ForkServer, "fork", counted)
+    assert _say(parser, "ok fine") == "fine"
+    assert len(forked) == 1

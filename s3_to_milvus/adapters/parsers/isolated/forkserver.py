@@ -15,7 +15,7 @@ import sys
 from importlib import import_module
 
 from s3_to_milvus.adapters.parsers.isolated import child
-from s3_to_milvus.adapters.parsers.isolated.wire import STATUS, Plan
+from s3_to_milvus.adapters.parsers.isolated.wire import HEAD, STATUS, Plan
 
 __all__ = ["serve"]
 
@@ -36,9 +36,10 @@ def serve(descriptor: int) -> None:
 
 
 def _plan(control: socket.socket) -> Plan:
-    """What the service says first."""
-    with control.makefile("rb") as stream:
-        plan = Plan(**json.loads(stream.readline()))
+    """What the service says first. No byte more is read: descriptors that come with the next one would be lost."""
+    head = control.recv(HEAD.size, socket.MSG_WAITALL)
+    _, size = HEAD.unpack(head)
+    plan = Plan(**json.loads(control.recv(size, socket.MSG_WAITALL)))
     sys.dont_write_bytecode = True
     return plan
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from s3_to_milvus.adapters.parsers.isolated.answers import untrue
 from s3_to_milvus.adapters.parsers.isolated.sandbox import few_variables
-from s3_to_milvus.adapters.parsers.isolated.wire import BEGUN, END, HEAD, MAX_FRAME_BYTES, READY, STATUS, Plan
+from s3_to_milvus.adapters.parsers.isolated.wire import BEGUN, END, HEAD, MAX_FRAME_BYTES, PLAN, READY, STATUS, Plan
 
 __all__ = ["ChildProcess", "ForkServer"]
 
@@ -54,7 +54,8 @@ class ForkServer:
                     pass_fds=[theirs.fileno()],
                     env=few_variables(os.environ, plan.given),
                 )
-            self._control.sendall(json.dumps(asdict(plan)).encode() + b"\n")
+            content = json.dumps(asdict(plan)).encode()
+            self._control.sendall(HEAD.pack(PLAN, len(content)) + content)
         except BaseException:
             self._control.close()
             raise

@@ -27,6 +27,7 @@ __all__ = [
     "MAX_LINE_BLOCKS",
     "PIECE",
     "PIECE_BYTES",
+    "PLAN",
     "READY",
     "STATUS",
     "Ending",
@@ -53,7 +54,7 @@ PIECE_BYTES = 262_144
 
 HEAD = struct.Struct("<cI")
 STATUS = "<i"
-READY, BEGUN, BLOCKS, ATTACHMENT, PIECE, END = b"R", b"J", b"B", b"A", b"P", b"E"
+PLAN, READY, BEGUN, BLOCKS, ATTACHMENT, PIECE, END = b"S", b"R", b"J", b"B", b"A", b"P", b"E"
 
 _JOB = b"J"
 
