@@ -20,6 +20,7 @@ class Collections:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._known: dict[str, CollectionSpec] = {}
         self._ensured: set[str] = set()
         self._verified: set[str] = set()
@@ -69,7 +70,11 @@ class Collections:
     def ensure(self, label: str) -> CollectionSpec:
         """The collection for a label, remembered in the ledger and made in Milvus."""
         spec = self.spec_of(label)
-        if spec.name not in self._ensured:
+        if spec.name in self._ensured:
+            return spec
+        with self._opening:  # rows that another worker inserts meanwhile would be taken for rows too many
+            if spec.name in self._ensured:
+                return self.spec_of(label)
             try:
                 spec = self._open(spec)
             except SchemaMismatch as refused:
