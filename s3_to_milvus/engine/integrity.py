@@ -8,7 +8,7 @@ records.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -18,7 +18,7 @@ from s3_to_milvus.domain.rows import IdRanges, RowSet
 from s3_to_milvus.engine.observe import log
 from s3_to_milvus.engine.parts import Parts
 from s3_to_milvus.errors import ConfigError, S3ToMilvusError
-from s3_to_milvus.ports import CollectionCounts, Ledger, VectorStore
+from s3_to_milvus.ports import CollectionCounts, Ledger, SourceEntry, VectorStore
 
 __all__ = ["Difference", "IntegrityMonitor", "inspect"]
 
@@ -36,10 +36,13 @@ class Difference:
     is_foreign: bool = False
 
 
-def inspect(vectors: VectorStore, ledger: Ledger, counts: CollectionCounts) -> Difference | None:
+def inspect(
+    vectors: VectorStore, ledger: Ledger, counts: CollectionCounts, *, is_first: bool = True
+) -> Difference | None:
     """The cheap look at one collection; None: nothing speaks against it.
 
-    To be done before this process writes into it: its first row would hide what is missing.
+    To be done before this process writes into it: its first row would hide what is missing. ``is_first``: look for rows
+    that are newer than the ledger, too; nobody puts an older ledger in the place of one that is open.
     """
     name = counts.spec.name
     mark = vectors.mark(name)
@@ -55,7 +58,7 @@ def inspect(vectors: VectorStore, ledger: Ledger, counts: CollectionCounts) -> D
         return Difference(f"{counts.chunks - rows:,} of {counts.chunks:,} rows are missing")
     if rows > counts.chunks:
         return Difference(f"{rows - counts.chunks:,} rows too many stand in it", is_surplus=True)
-    if vectors.count(name, counts.last_id):
+    if is_first and vectors.count(name, counts.last_id):
         return Difference("it holds rows that are newer than the ledger", is_surplus=True)
     return None
 
@@ -69,6 +72,7 @@ def _last_of(record: Record) -> RowSet:
 class _Repair:
     """Objects of one collection that are being made good."""
 
+    label: str
     what: str
     total: int
     left: set[ObjectRef]
@@ -108,8 +112,10 @@ class IntegrityMonitor:
         self._owned: set[str] = set()
         self._surplus: set[str] = set()
         self._noticed: dict[str, str] = {}
-        self._is_scanned = False
-        self._judged: dict[str, int] = {}  # collections that the ledger does not know, with their rows
+        self._scanned: list[SourceEntry] = []
+        self._compared_at: dict[str, int] = {}  # how many sources were scanned when all rows were compared last
+        self._unknown_at = 0  # the same, for collections that the ledger does not know
+        self._judged: dict[str, int] = {}  # of these, how many rows they have, once all was decided
 
     @property
     def warnings(self) -> list[str]:
@@ -117,38 +123,49 @@ class IntegrityMonitor:
         repairs = list(self._repairs.items())
         for _, repair in repairs:
             self._follow(repair)
-        return [*self._closed.values(), *(_told(name, repair) for name, repair in repairs)]
+        return [*self._closed.values(), *(_told(repair) for _, repair in repairs)]
 
-    def look(self, *, is_scanned: bool = False) -> int:
+    def scanned(self, source: SourceEntry) -> None:
+        """The source was listed to its end: from now on rows of its bucket whose object nobody knows are nobody's."""
+        if source not in self._scanned:
+            self._scanned.append(source)
+
+    def look(self) -> int:
         """Inspect all collections, and mark what differs; how many objects were marked.
 
-        ``is_scanned``: from now on every object of the sources is known to the ledger, so that rows of others are
-        nobody's. No collection's trouble is that of the others.
+        No collection's trouble is that of the others.
         """
         with self._turn:
-            self._is_scanned = self._is_scanned or is_scanned
             self._take_incidents()
             known = self._parts.ledger.collections()
             marked = sum(self._safely(counts) for counts in known)
-            if self._is_scanned:
-                self._look_at_unknown({counts.spec.name for counts in known})
+            self._look_at_unknown(known)
             return marked
 
     def tick(self) -> int:
-        """What has to be done between scans: incidents at once, and the progress of repairs. Cheap. As `look`."""
-        marked = 0
+        """What need not wait for the next scan: incidents, comparisons that a scan or the end of work makes possible,
+        the progress of repairs. Cheap. As `look`."""
         with self._turn:
             self._take_incidents()
             for name, repair in list(self._repairs.items()):
                 self._follow(repair)
                 if not repair.left and not repair.strangers:
                     self._noticed.setdefault(name, repair.what)
-            for counts in self._parts.ledger.collections():
-                is_left_over = counts.is_suspect and counts.spec.name not in self._repairs
-                if counts.spec.name in self._noticed or is_left_over:
-                    marked += self._safely(counts)
+            known = self._parts.ledger.collections()
+            is_idle = bool(self._surplus) and not self._is_busy()
+            marked = sum(self._safely(counts) for counts in known if self._is_to_be_seen(counts, is_idle=is_idle))
             self._noticed.clear()
-        return marked
+            if self._unknown_at != len(self._scanned):
+                self._look_at_unknown(known)
+            return marked
+
+    def _is_to_be_seen(self, counts: CollectionCounts, *, is_idle: bool) -> bool:
+        name = counts.spec.name
+        return name in self._noticed or self._is_unfinished(counts) or (is_idle and name in self._surplus)
+
+    def _is_unfinished(self, counts: CollectionCounts) -> bool:
+        """A comparison that was cut off, or that knows more since another source was scanned."""
+        return counts.is_suspect and self._compared_at.get(counts.spec.name) != len(self._scanned)
 
     def _follow(self, repair: _Repair) -> None:
         """Take out what was made good by now."""
@@ -178,33 +195,33 @@ class IntegrityMonitor:
     def _look_at(self, counts: CollectionCounts) -> int:
         name = counts.spec.name
         incident = self._noticed.pop(name, "")
-        difference = inspect(self._parts.vectors, self._parts.ledger, counts)
+        difference = inspect(self._parts.vectors, self._parts.ledger, counts, is_first=name not in self._owned)
         if difference is not None and difference.is_foreign and name in self._owned:
             raise ConfigError(
                 f"Another s3-to-milvus has written into the collection {name}.",
                 hint="Give each its own collections (routes), database (db_name) or Milvus.",
             )
         if difference is None and not incident and not counts.is_suspect:
-            self._own(counts)
+            self._owned.add(name)
             self._surplus.discard(name)
             self._end_repair(name)
             return 0
-        if difference is not None and difference.is_surplus and not incident and not counts.is_suspect:
-            is_new = name not in self._surplus
-            self._surplus.add(name)
-            if is_new and self._is_busy():
-                return 0  # it may be rows of work that is under way: looked at again with the next scan
-        what = incident or (difference.what if difference else "it was not compared to the end")
-        return self._compare(counts, what)
+        if difference is None or difference.is_surplus:
+            if counts.is_suspect and not incident and not self._is_unfinished(counts):
+                return 0  # what is left belongs to sources that were not scanned yet, or to others
+            if difference is not None and not incident and not counts.is_suspect and self._is_under_way(name):
+                return 0
+        return self._compare(counts, incident or (difference.what if difference else "it was not compared to the end"))
+
+    def _is_under_way(self, name: str) -> bool:
+        """Rows too many may be those of work: they are looked at again when there is none, or with the next scan."""
+        is_new = name not in self._surplus
+        self._surplus.add(name)
+        return is_new and self._is_busy()
 
     def _is_busy(self) -> bool:
         found = self._parts.ledger.counts()
         return bool(found.running or found.waiting)
-
-    def _own(self, counts: CollectionCounts) -> None:
-        name = counts.spec.name
-        if name not in self._owned and self._parts.vectors.mark(name) == self._parts.ledger.mark:
-            self._owned.add(name)
 
     def _end_repair(self, name: str) -> None:
         repair = self._repairs.get(name)
@@ -223,14 +240,15 @@ class IntegrityMonitor:
         refs = iter(found.suspects)
         while batch := list(islice(refs, _BATCH)):
             ledger.suspect(batch, self._parts.clock.now())
-        left = self._delete_strangers(name, found.strangers) if self._is_scanned else len(found.strangers)
+        left = self._delete_strangers(name, found.strangers)
         if vectors.mark(name) != ledger.mark and name in vectors.collections():
             vectors.put_mark(name, ledger.mark)
             ledger.set_collection(name, is_marked=True)
-        ledger.set_collection(name, is_suspect=bool(left and not self._is_scanned))
+        ledger.set_collection(name, is_suspect=bool(left))
+        self._compared_at[name] = len(self._scanned)
         self._surplus.discard(name)
         if found.suspects or left:
-            self._repairs[name] = _Repair(what, len(found.suspects), found.suspects, left)
+            self._repairs[name] = _Repair(counts.spec.label, what, len(found.suspects), found.suspects, left)
         else:
             self._repairs.pop(name, None)
         return len(found.suspects)
@@ -245,7 +263,7 @@ class IntegrityMonitor:
             last_run = max(last_run, row.run)
         self._parts.ledger.raise_runs(last_run)
         found = _Comparison()
-        for record in self._records(name):
+        for record in self._parts.ledger.records(collection=name):
             stored = rows.pop((record.ref.object_id, record.run), None)
             if stored is None or not stored.are(record.ids):
                 found.suspects.add(record.ref)
@@ -257,22 +275,22 @@ class IntegrityMonitor:
                 found.strangers.add((object_id, run))
         return found
 
-    def _records(self, name: str) -> Iterator[Record]:
-        return (record for record in self._parts.ledger.records() if record.collection == name and record.ids)
-
-    def _look_at_unknown(self, known: set[str]) -> None:
+    def _look_at_unknown(self, known: Sequence[CollectionCounts]) -> None:
         """Collections of a ledger that was lost, into which nothing leads any more: what stands in them is nobody's.
 
         (The real name behind an alias is looked at, too: its rows stand.)
         """
-        vectors = self._parts.vectors
+        if not self._scanned:
+            return
+        vectors, names = self._parts.vectors, {counts.spec.name for counts in known}
+        self._unknown_at = len(self._scanned)
         for name in vectors.collections():
             try:
-                if name in known or not vectors.mark(name) or self._judged.get(name) == (rows := vectors.count(name)):
+                if name in names or not vectors.mark(name) or self._judged.get(name) == (rows := vectors.count(name)):
                     continue
                 runs = {(row.object_id, row.run) for row in vectors.identities(name)} if rows else set()
-                self._delete_strangers(name, {each for each in runs if self._is_nobodys(*each)})
-                if all(self._stands(*each) or self._is_nobodys(*each) for each in runs):
+                left = self._delete_strangers(name, {each for each in runs if self._is_nobodys(*each)})
+                if not left and all(self._stands(*each) or self._is_nobodys(*each) for each in runs):
                     self._judged[name] = vectors.count(name)
             except S3ToMilvusError as error:  # looked at again with the next scan
                 log.warning("collection.not_compared", collection=name, message=error.message)
@@ -289,37 +307,39 @@ class IntegrityMonitor:
         return standing is not None and standing.run == run
 
     def _delete_strangers(self, name: str, strangers: set[tuple[str, int]]) -> int:
-        """Rows of objects that neither the ledger nor, after a scan, the bucket knows. Returns of how many runs they
-        stay, because they may be those of another service."""
+        """Delete rows of objects that neither the ledger nor, after a scan of their source, the bucket knows.
+
+        Returns of how many runs rows stay: their source was not scanned, or they are another service's.
+        """
+        if not strangers or not self._scanned:
+            return len(strangers)
         ids: dict[tuple[str, int], list[int]] = {}
-        for row in self._parts.vectors.identities(name) if strangers else ():
+        for row in self._parts.vectors.identities(name):
             if (row.object_id, row.run) in strangers:
                 ids.setdefault((row.object_id, row.run), []).append(row.id)
         found = [RowSet(object_id, run, IdRanges.of(own)) for (object_id, run), own in ids.items()]
         unknown = [each for each in found if self._is_nobodys(each.object_id, each.run)]
-        doomed = [each for each in unknown if self._is_ours(name, each)]
+        doomed = [each for each in unknown if self._is_of_scanned(name, each)]
         if doomed:
             self._parts.vectors.delete(name, doomed)
             log.warning("collection.strangers_deleted", collection=name, rows=sum(len(each.ids) for each in doomed))
         return len(unknown) - len(doomed)
 
-    def _is_ours(self, name: str, rows: RowSet) -> bool:
-        """Whether nobody else can have written these rows: into a store of our own, or of an object of our sources."""
-        if not self._parts.vectors.is_shared:
-            return True
-        first = replace(rows, ids=IdRanges.of([rows.ids.last]))
-        places = [(row.bucket, row.key) for row in self._parts.vectors.fetch(name, first)]
-        sources = self._parts.ledger.sources()
+    def _is_of_scanned(self, name: str, rows: RowSet) -> bool:
+        """Whether the object would be known, if it were there. A source that is away was not scanned."""
+        one = replace(rows, ids=IdRanges.of([rows.ids.last]))
         return any(
-            bucket == source.name and key.startswith(source.prefix) for bucket, key in places for source in sources
+            row.bucket == source.name and row.key.startswith(source.prefix)
+            for row in self._parts.vectors.fetch(name, one)
+            for source in self._scanned
         )
 
 
-def _told(name: str, repair: _Repair) -> str:
-    parts = [f"The collection {name} is not what the ledger says: {repair.what}."]
+def _told(repair: _Repair) -> str:
+    parts = [f"The collection {repair.label} is not what the ledger says: {repair.what}."]
     if repair.total:
         done, rest = repair.total - len(repair.left), "; the others follow by themselves" if repair.left else ""
         parts.append(f"{done:,} of {repair.total:,} documents were made good by now{rest}.")
     if repair.strangers:
-        parts.append(f"Rows of {repair.strangers:,} documents that nobody knows stand in it.")
+        parts.append(f"Rows of {repair.strangers:,} documents stand in it that no scanned source has.")
     return " ".join(parts)

@@ -79,12 +79,9 @@ class Mirror:
         self.pool.start()
         self.pool.wake()
 
-    def compare(self, *, is_scanned: bool = False) -> None:
-        """Look whether every collection holds what the ledger says; what differs is made good. See `IntegrityMonitor`.
-
-        ``is_scanned``: every source was scanned meanwhile.
-        """
-        if self.integrity.look(is_scanned=is_scanned):
+    def compare(self) -> None:
+        """Look whether every collection holds what the ledger says; what differs is made good. See `integrity`."""
+        if self.integrity.look():
             self.pool.wake()
 
     def tick(self) -> None:
@@ -135,6 +132,8 @@ class Mirror:
             self.pool.wake()  # what was found before a failure is marked, too
         if prefix is None:
             self._remember(source)
+            if report.listed:  # an empty listing may be an outage: nobody's rows go because of it
+                self.integrity.scanned(source)
         return report
 
     def _remember(self, source: SourceEntry) -> None:
@@ -191,7 +190,7 @@ class Mirror:
             on_progress(Progress(tally.finished, max(total, tally.finished), tally.chunks))
 
         self.wait([source], tick)
-        self.compare(is_scanned=True)
+        self.tick()
         self.wait([source], tick)
         self.tick()
 

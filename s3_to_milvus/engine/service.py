@@ -170,7 +170,7 @@ class Service:
             for entry in list(self.sources):
                 if not entry.is_paused and not self._stop.is_set():
                     self.scan_now(entry)
-            self.mirror.compare(is_scanned=True)
+            self.mirror.tick()
             self.is_ready = True
             self._next_scan = time.monotonic() + (self.mirror.parts.config.scan_interval_s or math.inf)
         self._measure()

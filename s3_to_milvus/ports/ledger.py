@@ -193,8 +193,8 @@ class Ledger(Protocol):
     def lines(self, bucket: str, prefix: str = "") -> Iterator[IndexedLine]:
         """All objects with a record below a prefix, strictly ascending by `sort_key`; others may write meanwhile."""
 
-    def records(self, bucket: str | None = None, prefix: str = "") -> Iterator[Record]:
-        """As `lines`, whole records, ordered by (bucket, key bytes)."""
+    def records(self, bucket: str | None = None, prefix: str = "", collection: str | None = None) -> Iterator[Record]:
+        """As `lines`, whole records, ordered by (bucket, key bytes). ``collection``: those with rows in it."""
 
     def standing(self, object_ids: Collection[str]) -> dict[str, Standing]:
         """By object id, which rows are the truth; objects without rows are left out."""

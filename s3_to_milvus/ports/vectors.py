@@ -32,10 +32,6 @@ class VectorStore(Protocol):
     """What `freeze` copies; None: it lies on a server."""
 
     @property
-    def is_shared(self) -> bool:
-        """Whether others may write into it; False: nobody but this process can."""
-
-    @property
     def originals(self) -> Originals | None:
         """Takes collections of the original system over; None where that can't be."""
 

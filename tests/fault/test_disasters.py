@@ -64,25 +64,37 @@ def test_a_seed_reproduces_its_story():
     assert first.present() == second.present()
 
 
-def _removed_after_a_loss(mutate=lambda world: None) -> DisasterWorld:
-    """The rows of old objects are lost, new ones get their ids, and the old ones are removed; nothing compares."""
+def _after_a_loss(mutate=lambda world: None) -> DisasterWorld:
+    """The rows of old objects are lost, and new objects get their ids; nothing has compared the stores yet."""
     world = DisasterWorld(0, Chances(), mutate=mutate)
-    for number in range(3):
-        world.store.put("bucket", f"old{number}", b"some words\n\nand more")
-        world.notify(f"old{number}")
-    _work(world)
+    _put(world, "old")
     world.vectors.put_back(StoreCopy())
     world.disasters.append("vectors lost")
     for host in world.hosts:
         world.scheduler.crash(host)
     world.start()
+    _put(world, "new")
+    return world
+
+
+def _put(world: DisasterWorld, name: str) -> None:
     for number in range(3):
-        world.store.put("bucket", f"new{number}", f"word {number}\n\nand another".encode())
-        world.notify(f"new{number}")
+        world.store.put("bucket", f"{name}{number}", f"{name} words {number}".encode())
+        world.notify(f"{name}{number}")
     _work(world)
+
+
+def _removed_after_a_loss(mutate=lambda world: None) -> DisasterWorld:
+    world = _after_a_loss(mutate)
     for number in range(3):
         world.remove(f"old{number}")
     _work(world)
+    return world
+
+
+def _looked_at_after_a_loss(mutate=lambda world: None) -> DisasterWorld:
+    world = _after_a_loss(mutate)
+    world.calm_down()
     return world
 
 
@@ -98,26 +110,6 @@ def test_what_is_removed_after_a_loss_takes_nobody_elses_rows_with_it():
 
 def test_deleting_by_id_alone_would():
     assert _removed_after_a_loss(delete_by_id).differences() != []
-
-
-def _looked_at_after_a_loss(mutate=lambda world: None) -> DisasterWorld:
-    """As before, but the old objects stay, and what compares the stores looks at them."""
-    world = DisasterWorld(0, Chances(), mutate=mutate)
-    for number in range(3):
-        world.store.put("bucket", f"old{number}", b"some words")
-        world.notify(f"old{number}")
-    _work(world)
-    world.vectors.put_back(StoreCopy())
-    world.disasters.append("vectors lost")
-    for host in world.hosts:
-        world.scheduler.crash(host)
-    world.start()
-    for number in range(3):
-        world.store.put("bucket", f"new{number}", b"a word")
-        world.notify(f"new{number}")
-    _work(world)
-    world.calm_down()
-    return world
 
 
 def test_lost_rows_are_missed_although_others_have_their_ids():

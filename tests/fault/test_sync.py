@@ -16,7 +16,7 @@ from tests.support.shadow import Shadow
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/fd")
 
-STEPS = 60
+STEPS = 75
 ROWS = 6
 
 
@@ -151,7 +151,7 @@ def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_synced_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     walk = Walk(tmp_path, seed, monkeypatch)
     assert walk.live() == []
-    assert len(walk.cuts) >= 10
+    assert len(walk.cuts) >= 12
     assert any(truth.sure for _, truth in walk.cuts)
 
 

@@ -257,6 +257,13 @@ class LedgerTruthContract:
         assert desk.ledger.newest("docs") is None
         assert first.ids.last < second.ids.last
 
+    def test_records_of_a_collection_are_those_with_rows_in_it(self, desk: Desk) -> None:
+        first = desk.index(A)
+        desk.index(B, outcome=Outcome.EMPTY)
+        assert list(desk.ledger.records(collection="docs")) == [first]
+        assert list(desk.ledger.records(collection="other")) == []
+        assert len(list(desk.ledger.records())) == 2
+
     def test_the_newest_of_a_failure_without_rows_is_nothing(self, desk: Desk) -> None:
         desk.index(A)
         desk.fail(A)

@@ -82,11 +82,11 @@ class MemoryReading(MemoryTables):
             version, has_rows = record.version, bool(record.ids)
             yield IndexedLine(record.ref.key, version.etag, version.size_bytes, record.recipe, has_rows, is_queued)
 
-    def records(self, bucket: str | None = None, prefix: str = "") -> Iterator[Record]:
+    def records(self, bucket: str | None = None, prefix: str = "", collection: str | None = None) -> Iterator[Record]:
         """As `Ledger.records`."""
         with self.lock:
             found = [item.record for item in self._below(bucket, prefix) if item.record is not None]
-        yield from found
+        yield from (each for each in found if collection is None or (each.ids and each.collection == collection))
 
     @locked
     def standing(self, object_ids: Collection[str]) -> dict[str, Standing]:

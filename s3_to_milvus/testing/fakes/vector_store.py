@@ -48,7 +48,6 @@ class MemoryVectorStore:
     """
 
     kind = "memory"
-    is_shared = False
     folder: Path | None = None
 
     def __init__(self) -> None:

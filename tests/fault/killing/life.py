@@ -15,7 +15,7 @@ from s3_to_milvus.domain.records import ObjectState
 from s3_to_milvus.engine import suspects
 from s3_to_milvus.settings import Settings, load
 from tests.fault.killing.documents import SPLITTER
-from tests.fault.killing.points import AT_REST, Trap, set_trap
+from tests.fault.killing.points import AT_REST, Trap, set_trap, stop_comparing
 
 __all__ = ["Tell", "finish", "live_and_die", "make_settings", "tell_by"]
 
@@ -62,9 +62,11 @@ def live_and_die(settings: Settings, point: str, nth: int, tell: Tell, *, is_for
     trap.spring(AT_REST)
 
 
-def finish(settings: Settings, tell: Tell) -> None:
+def finish(settings: Settings, tell: Tell, *, is_forgetful: bool) -> None:
     """Live undisturbed until nothing is left to do, compare everything, stop, and read the rows past our own code."""
     _hurry()
+    if is_forgetful:
+        stop_comparing()
     configure_logging(settings.log)
     vars(connection).update(_LITE_TIMEOUT_S=1e6)  # gRPC measures it by the wall clock, which may leap
     application = build(settings)

@@ -11,8 +11,9 @@ from typing import Any
 from s3_to_milvus.bootstrap import application
 from s3_to_milvus.bootstrap.chosen import Chosen
 from s3_to_milvus.domain.records import Claim, Suspicion
+from s3_to_milvus.engine.integrity import IntegrityMonitor
 
-__all__ = ["AT_REST", "POINTS", "Trap", "set_trap"]
+__all__ = ["AT_REST", "POINTS", "Trap", "set_trap", "stop_comparing"]
 
 _PORTS = {
     "store": ("get",),
@@ -112,14 +113,22 @@ def _watched(make: Callable[..., Any], calls: tuple[str, ...], trap: Trap) -> Ca
     return lambda *args: _Trapped(make(*args), calls, trap)
 
 
+def stop_comparing() -> None:
+    """From now on nothing but `check` sees where the stores differ."""
+    for name in ("look", "tick"):
+        setattr(IntegrityMonitor, name, lambda monitor: 0)
+
+
 def set_trap(trap: Trap, *, is_forgetful: bool = False) -> None:
     """From now on, whatever is built in this process passes the points. There is no way back: use it in a fork.
 
-    ``is_forgetful`` plants a defect: no claim knows that an earlier one was never resolved.
+    ``is_forgetful`` plants a defect: no claim knows that an earlier one was never resolved, and nobody compares the
+    stores, which would heal it.
     """
 
     watched = {name: _watched(getattr(Chosen, name), calls, trap) for name, calls in _PORTS.items()}
     if is_forgetful:
+        stop_comparing()
         make_ledger = watched["ledger"]
         watched["ledger"] = lambda *args: _Forgetful(make_ledger(*args))
     vars(application)["Chosen"] = type("TrappedChosen", (Chosen,), watched)

@@ -91,7 +91,7 @@ class World:
         return killed
 
     def _end(self) -> dict[str, Any]:
-        told, status = self._life(partial(finish, self._settings))
+        told, status = self._life(partial(finish, self._settings, is_forgetful=self._is_forgetful))
         if status or "rows" not in told:
             self.wrong.append(f"the last life ended with {status}: {told.get('failed')}")
             return told

@@ -16,6 +16,7 @@ import structlog
 
 from s3_to_milvus.engine.integrity import IntegrityMonitor
 from s3_to_milvus.engine.scan import Scanner
+from s3_to_milvus.ports import SourceEntry
 from s3_to_milvus.testing.fakes.ledger import MemoryLedger
 from s3_to_milvus.testing.fakes.vector_store import StoreCopy
 from tests.fault.simulation.scheduler import Stepped
@@ -103,12 +104,14 @@ class DisasterWorld(World):
         parts = type(parts)(**{name: getattr(parts, name) for name in parts.__dataclass_fields__} | own)
         monitor = self.make_monitor(parts)
         scanner = Scanner(parts, lambda ref: True)
+        source = SourceEntry(BUCKET, f"s3://{BUCKET}")
 
         def body() -> None:
             while True:
                 monitor.look()
                 scanner.scan(BUCKET, is_removal_confirmed=True)
-                monitor.look(is_scanned=True)
+                monitor.scanned(source)
+                monitor.tick()
                 self.is_quiet = not monitor.warnings
                 pause("rest")
                 monitor.tick()

@@ -112,7 +112,7 @@ def never_compare(world: World) -> None:
 
 
 class _Idle(IntegrityMonitor):
-    def look(self, *, is_scanned: bool = False) -> int:
+    def look(self) -> int:
         return 0
 
     def tick(self) -> int:

@@ -114,20 +114,45 @@ def test_rows_of_objects_nobody_knows_go_once_all_sources_were_scanned(house):
     monitor = IntegrityMonitor(house.parts)
     monitor.look()
     assert len(house.texts()) == 4, "a scan may know them"
-    monitor.look(is_scanned=True)
+    monitor.scanned(SourceEntry("another", "s3://another"))
+    monitor.tick()
+    assert len(house.texts()) == 4, "that source has no such object"
+    monitor.scanned(SourceEntry(BUCKET, f"s3://{BUCKET}/team", "team/"))
+    monitor.tick()
     assert house.texts() == ["text 0", "text 1", "text 2"]
+    monitor.look()
     assert monitor.warnings == []
 
 
-def test_rows_of_others_in_a_shared_milvus_are_left(house):
-    """They may be another service's: only what came from our own sources is nobody's."""
-    house.vectors.is_shared = True
+def test_rows_of_another_service_are_left_and_said_once_all_were_compared(house):
+    """They come from a bucket that is none of our sources. They are not listed again with every scan."""
     insert(house, "gone.txt", run=77)
     insert(house, "theirs.txt", run=77, bucket="elsewhere")
-    house.ledger.put_source(SourceEntry(BUCKET, f"s3://{BUCKET}"))
-    IntegrityMonitor(house.parts).look(is_scanned=True)
+    monitor = IntegrityMonitor(house.parts)
+    monitor.scanned(SourceEntry(BUCKET, f"s3://{BUCKET}"))
+    monitor.look()
     rows = house.vectors.rows(counts(house).spec.name).values()
     assert sorted(row.file_key for row in rows) == ["team/0.txt", "team/1.txt", "team/2.txt", "theirs.txt"]
+    assert "1 documents stand in it that no scanned source has" in monitor.warnings[0]
+    house.vectors.identities = None  # nobody may ask for all rows any more
+    monitor.look()
+    monitor.tick()
+    delete(house, "team/2.txt")
+    assert "could not be compared" in (monitor.look(), monitor.warnings[0])[1], "but once something is missing"
+
+
+def test_an_outage_of_a_source_deletes_no_row_of_it(house):
+    """The ledger is lost and the bucket is away: nothing says that the objects are gone."""
+    name = counts(house).spec.name
+    heir = House(house.parts.scratch, vectors=house.vectors)
+    heir.ledger.put_source(SourceEntry(BUCKET, f"s3://{BUCKET}"))
+    monitor = IntegrityMonitor(heir.parts)
+    monitor.look()
+    monitor.tick()
+    assert house.vectors.count(name) == 3
+    monitor.scanned(SourceEntry(BUCKET, f"s3://{BUCKET}"))
+    monitor.tick()
+    assert house.vectors.count(name) == 0
 
 
 def test_a_second_service_on_the_same_collection_is_told_apart_and_nothing_is_repaired(house):
@@ -146,7 +171,20 @@ def test_surplus_rows_of_work_that_is_under_way_are_not_taken_for_damage(house):
     monitor = IntegrityMonitor(house.parts)
     assert monitor.look() == 0
     assert monitor.warnings == []
+    assert monitor.tick() == 0, "work is under way"
     assert monitor.look() == 1, "but when it is still so at the next scan"
+
+
+def test_surplus_rows_are_looked_at_as_soon_as_no_work_is_under_way(house):
+    ref = house.observe("team/0.txt")
+    insert(house, "team/0.txt", run=99)
+    monitor = IntegrityMonitor(house.parts)
+    assert monitor.look() == 0
+    house.work()
+    assert monitor.tick() == 1
+    house.work()
+    assert house.texts() == ["text 0", "text 1", "text 2"]
+    assert house.outcome(ref) is Outcome.INDEXED
 
 
 def test_an_incident_is_looked_at_without_a_scan(house):

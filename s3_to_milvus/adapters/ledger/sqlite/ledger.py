@@ -181,9 +181,9 @@ class SqliteLedger:
         """As `Ledger.lines`."""
         return self._reading.lines(bucket, prefix)
 
-    def records(self, bucket: str | None = None, prefix: str = "") -> Iterator[Record]:
+    def records(self, bucket: str | None = None, prefix: str = "", collection: str | None = None) -> Iterator[Record]:
         """As `Ledger.records`."""
-        return self._reading.records(bucket, prefix)
+        return self._reading.records(bucket, prefix, collection)
 
     def standing(self, object_ids: Collection[str]) -> dict[str, Standing]:
         """As `Ledger.standing`."""

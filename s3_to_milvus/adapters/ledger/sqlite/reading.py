@@ -128,9 +128,12 @@ class Reading:
                 return
             start = sort_key(page[-1].key) + b"\0"
 
-    def records(self, bucket: str | None, prefix: str) -> Iterator[Record]:
+    def records(self, bucket: str | None, prefix: str, collection: str | None) -> Iterator[Record]:
         """As `Ledger.records`."""
         terms, values = _below(bucket, prefix)
+        if collection is not None:
+            terms.append("o.collection = ? AND o.has_rows = 1")
+            values.append(collection)
         where = _where([*terms, "(o.bucket, o.key) > (?, ?)", "o.outcome IS NOT NULL"])
         statement = f"""SELECT o.bucket, o.key, {RECORD} FROM objects o {where}
             ORDER BY o.bucket, o.key LIMIT {_PAGE // 4}"""  # noqa: S608 - constants only

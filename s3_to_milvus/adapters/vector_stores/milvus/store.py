@@ -101,11 +101,6 @@ class MilvusVectorStore:
         self._last_ids: dict[str, int] = {}  # ids up to these were given, or are known to the ledger
         self.originals = MilvusOriginals(self._connection, self._ensure, self._forget)
 
-    @property
-    def is_shared(self) -> bool:
-        """See `ports.VectorStore`."""
-        return not self._is_lite
-
     def ensure(self, spec: CollectionSpec, after_id: int = 0) -> None:
         """See `ports.VectorStore`."""
         self._last_ids[spec.name] = max(after_id, self._last_ids.get(spec.name, 0))
